@@ -1,0 +1,545 @@
+//! The player: messages, clock readings and a person's wishes in; messages, blocks and events out.
+//!
+//! Sans-IO: it reads no clock and owns no socket. The shell waits, reads the clock once, hands over one
+//! input and drains [`Player::poll_output`] until [`Output::Timeout`].
+
+mod api;
+mod link;
+mod stream;
+
+use std::collections::VecDeque;
+
+use protocol::binary::{AudioChunk, BinaryMessage};
+use protocol::clock_sync::{self, ClockSync};
+use protocol::message::{
+    ClientGoodbye, ClientHello, ClientMessage, ClientState, ClientTimeRequest, DeviceInfo,
+    GoodbyeReason, GroupUpdate, Metadata, OperationalState, PlaybackState, PlayerCommand,
+    PlayerCommandName, PlayerState, PlayerSupport, ServerHello, ServerMessage, StreamStart,
+    VERSION,
+};
+use protocol::role::{METADATA_V1, PLAYER_V1};
+use protocol::time::{ClientSpan, ClientTime, ServerSpan};
+
+pub use self::api::{Command, Config, Disconnect, Event, Failure, NowPlaying, Output};
+use self::link::{Due, Link};
+use self::stream::{Chunk, Stream};
+use crate::decoder::FORMATS;
+use crate::gain::amplitude;
+use crate::playout_clock::{ContextFrame, DeviceReading, OutputClock};
+use crate::scheduler::{Disturbances, Window};
+use crate::stats::{Dialect, State, Stats};
+
+/// Bytes of encoded audio that the server may have on the way and in the buffer: 5 s of the largest
+/// format (288 kB/s), and some for headers.
+const BUFFER_CAPACITY_BYTES: u64 = 1_600_000;
+/// What the player needs between a stream's first chunk and its time, ms: a burst of time exchanges, a few
+/// hand-overs to the output and the output's own latency.
+const REQUIRED_LEAD_MS: u32 = 250;
+/// Audio wanted in the buffer at all times, ms.
+const MIN_BUFFER_MS: u32 = 250;
+/// How often the output is topped up.
+const TICK: ClientSpan = ClientSpan::from_millis(50);
+/// Blocks are handed out at least this far ahead, ms: sound begins early, while the clocks are still rough
+/// and a block that is not yet handed out can still be placed better.
+const AHEAD_MS_MIN: i64 = 300;
+/// Blocks of a visible page are handed out this far ahead once the clocks are known, ms: a page that is
+/// blocked for this long is not heard.
+const AHEAD_MS_MAX: i64 = 2_000;
+/// Blocks of a hidden page are handed out this far ahead, ms: its timers fire once a second at best.
+const AHEAD_MS_HIDDEN: i64 = 3_500;
+/// Time for a block to get to the output, ms: a hand-over to the audio thread and one hardware buffer.
+const HAND_OVER_MS: i64 = 40;
+/// Missing audio is waited for until this long before its hand-over, ms: two ticks.
+const PATIENCE_MS: i64 = 100;
+/// Longest text that is taken from a server for display, in characters.
+const TEXT_MAX: usize = 500;
+
+/// Sans-IO player of one party. `now` is always a fresh reading of the client's clock, or the arrival time
+/// of the message that is handed in.
+#[derive(Debug)]
+pub struct Player {
+    config: Config,
+    state: State,
+    link: Link,
+    clock: Option<ClockSync>,
+    /// The stream that sounds.
+    stream: Option<Stream>,
+    /// The stream of a new connection, until its clock is known; the old one plays on meanwhile.
+    next_stream: Option<Stream>,
+    output: Option<OutputClock>,
+    hidden: bool,
+    /// When the output is topped up next.
+    tick_at: ClientTime,
+    /// When the present stream began to sound: the look-ahead grows from there.
+    sounding_since: Option<ClientTime>,
+    playback: Option<PlaybackState>,
+    now_playing: NowPlaying,
+    /// Of the streams that are over.
+    past: Disturbances,
+    late_chunks: u32,
+    outputs: VecDeque<Output>,
+}
+
+impl Player {
+    /// Starts to connect at `now`.
+    #[must_use]
+    pub fn new(config: Config, now: ClientTime) -> Self {
+        let gain = amplitude(config.volume, config.muted);
+        let mut player = Self {
+            link: Link::new(now, config.seed),
+            config,
+            state: State::Idle,
+            clock: None,
+            stream: None,
+            next_stream: None,
+            output: None,
+            hidden: false,
+            tick_at: now,
+            sounding_since: None,
+            playback: None,
+            now_playing: NowPlaying::default(),
+            past: Disturbances::default(),
+            late_chunks: 0,
+            outputs: VecDeque::from([Output::Gain(gain), Output::Connect]),
+        };
+        player.set_state(State::Connecting);
+        player
+    }
+
+    /// The connection is open: says hello.
+    pub fn connected(&mut self, _now: ClientTime) {
+        let hello = ClientHello {
+            client_id: self.config.client_id.clone(),
+            name: self.config.name.clone(),
+            version: VERSION,
+            supported_roles: vec![PLAYER_V1.to_owned(), METADATA_V1.to_owned()],
+            device_info: Some(DeviceInfo {
+                product_name: self.config.product.clone(),
+                manufacturer: None,
+                software_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            }),
+            player_support: Some(PlayerSupport {
+                supported_formats: FORMATS.to_vec(),
+                buffer_capacity: BUFFER_CAPACITY_BYTES,
+                supported_commands: vec![PlayerCommandName::Volume, PlayerCommandName::Mute],
+            }),
+        };
+        self.send(hello);
+    }
+
+    /// The connection ended, or did not come about.
+    pub fn disconnected(&mut self, now: ClientTime, how: &Disconnect) {
+        if self.link.is_ended() {
+            return;
+        }
+        self.clock = None;
+        self.next_stream = None;
+        if let Some(stream) = &mut self.stream {
+            stream.orphan();
+        }
+        if is_refusal(how) {
+            self.fail(now, Failure::Refused { code: how.code, reason: clipped(&how.reason) });
+        } else if self.link.lost(now) {
+            self.set_state(State::Reconnecting);
+        } else {
+            self.fail(now, Failure::NoServer);
+        }
+    }
+
+    /// Takes a text message that arrived at `now`. What is no message of this protocol is passed over: a
+    /// newer server may say more than this player understands.
+    pub fn handle_text(&mut self, now: ClientTime, text: &str) {
+        if self.link.is_ended() || self.link.is_waiting() {
+            return;
+        }
+        self.link.heard(now);
+        let Ok(Some(message)) = ServerMessage::decode(text) else {
+            return;
+        };
+        match message {
+            ServerMessage::Hello(hello) => self.handle_hello(now, &hello),
+            _ if !self.link.is_open() => {}
+            ServerMessage::Time(reply) => {
+                if let Some(clock) = &mut self.clock {
+                    // A reply that is late or impossible is of no use, and the next one is due anyway.
+                    let _ = clock.handle_time_reply(now, reply);
+                    self.drain_clock();
+                }
+            }
+            ServerMessage::State(state) => {
+                if let Some(metadata) = state.metadata {
+                    self.handle_metadata(metadata);
+                }
+            }
+            ServerMessage::Command(command) => {
+                if let Some(command) = command.player {
+                    self.handle_player_command(command);
+                }
+            }
+            ServerMessage::StreamStart(start) => self.handle_stream_start(now, &start),
+            ServerMessage::StreamClear(clear) if clear.concerns_player() => self.clear_stream(),
+            ServerMessage::StreamEnd(end) if end.concerns_player() => self.end_stream(),
+            ServerMessage::StreamClear(_) | ServerMessage::StreamEnd(_) => {}
+            ServerMessage::GroupUpdate(update) => self.handle_group(&update),
+        }
+        self.top_up(now);
+    }
+
+    /// Takes a binary message that arrived at `now`. Unknown ids are ignored, as the wire asks.
+    pub fn handle_binary(&mut self, now: ClientTime, bytes: &[u8]) {
+        if !self.link.is_open() {
+            return;
+        }
+        self.link.heard(now);
+        let Ok(BinaryMessage::Audio(AudioChunk { play_at, audio })) = BinaryMessage::decode(bytes)
+        else {
+            return;
+        };
+        let Some(stream) = self.fed_stream() else {
+            return;
+        };
+        match stream.handle_chunk(play_at, audio) {
+            Ok(Chunk::Accepted | Chunk::Overflow) => {}
+            Ok(Chunk::Late) => self.late_chunks += 1,
+            Err(error) => self.fail(now, Failure::Unsupported { what: error.to_string() }),
+        }
+    }
+
+    /// Takes a reading of the output's clock. Due right before each [`Self::handle_timeout`].
+    pub fn handle_device(&mut self, now: ClientTime, reading: DeviceReading) {
+        match &mut self.output {
+            Some(output) => output.handle_reading(now, &reading),
+            None => self.output = Some(OutputClock::new(now, &reading)),
+        }
+    }
+
+    /// The page was hidden or shown: hidden pages wake up once a second at best.
+    pub fn set_hidden(&mut self, now: ClientTime, hidden: bool) {
+        self.hidden = hidden;
+        self.top_up(now);
+    }
+
+    /// Ends listening because something went wrong, here or in the shell.
+    pub fn fail(&mut self, _now: ClientTime, failure: Failure) {
+        self.leave(State::Error);
+        self.outputs.push_back(Output::Event(Event::Failed(failure)));
+    }
+
+    /// Does what a person asked.
+    pub fn command(&mut self, _now: ClientTime, command: Command) {
+        match command {
+            Command::SetVolume(volume) => self.set_gain(volume.min(100), self.config.muted),
+            Command::SetMuted(muted) => self.set_gain(self.config.volume, muted),
+            Command::Stop => {
+                if self.link.is_open() {
+                    self.send(ClientGoodbye { reason: GoodbyeReason::UserRequest });
+                }
+                self.leave(State::Idle);
+            }
+        }
+    }
+
+    /// Advances time. Calling early or twice is harmless.
+    pub fn handle_timeout(&mut self, now: ClientTime) {
+        match self.link.handle_timeout(now) {
+            Some(Due::Connect) => self.outputs.push_back(Output::Connect),
+            Some(Due::GiveUp) => {
+                self.outputs.push_back(Output::Disconnect);
+                self.disconnected(now, &Disconnect::default());
+            }
+            None => {}
+        }
+        if let Some(clock) = &mut self.clock {
+            clock.handle_timeout(now);
+            self.drain_clock();
+        }
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+            self.top_up(now);
+        }
+    }
+
+    /// Next thing for the caller to do. Ends with [`Output::Timeout`].
+    #[must_use]
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.deadline()))
+    }
+
+    fn deadline(&self) -> ClientTime {
+        let clock = self.clock.as_ref().map(ClockSync::deadline);
+        let tick = self.stream.as_ref().or(self.next_stream.as_ref()).map(|_| self.tick_at);
+        let never = ClientTime::from_micros(i64::MAX);
+        [self.link.deadline(), clock, tick].into_iter().flatten().min().unwrap_or(never)
+    }
+
+    /// The player's figures at `now`.
+    #[must_use]
+    pub fn stats(&self, now: ClientTime) -> Stats {
+        let now_us = now.as_micros() as f64;
+        let stream = self.stream.as_ref();
+        let output = self.output.as_ref();
+        let sounding = stream.map(Stream::disturbances).unwrap_or_default();
+        Stats {
+            state: self.state,
+            dialect: self.link.is_open().then_some(Dialect::Clear),
+            codec: stream.map(|stream| stream.format().codec.as_str()),
+            output: (!self.link.is_ended()).then_some(self.config.output),
+            sync_error_us: stream.zip(output).and_then(|(stream, output)| {
+                stream.sync_error_us(output, ServerSpan::ZERO, now_us)
+            }),
+            clock_error_us: self.clock.as_ref().and_then(ClockSync::error_us),
+            drift_ppm: stream.zip(output).and_then(|(stream, output)| stream.drift_ppm(output)),
+            buffered_ms: stream.map_or(0.0, |stream| stream.buffered_ms(now_us)),
+            output_latency_ms: output.and_then(OutputClock::latency_ms),
+            round_trip_ms: self
+                .clock
+                .as_ref()
+                .and_then(ClockSync::round_trip_us)
+                .map(|us| us / 1e3),
+            reanchors: self.past.jumps + sounding.jumps,
+            underruns: self.past.underruns + sounding.underruns,
+            late_chunks: self.late_chunks,
+            output_rate_hz: output.map(OutputClock::rate_hz),
+        }
+    }
+
+    fn handle_hello(&mut self, now: ClientTime, hello: &ServerHello) {
+        if self.link.is_open() {
+            return;
+        }
+        if hello.version != VERSION {
+            let what = format!("server speaks version {}, expected {VERSION}", hello.version);
+            return self.fail(now, Failure::Unsupported { what });
+        }
+        if !hello.active_roles.iter().any(|role| role == PLAYER_V1) {
+            let what = format!("server does not play to this page: it lacks the role {PLAYER_V1}");
+            return self.fail(now, Failure::Unsupported { what });
+        }
+        self.link.opened(now);
+        self.clock = Some(ClockSync::new(now));
+        self.outputs.push_back(Output::Event(Event::ServerName(clipped(&hello.name))));
+        self.send(ClientState {
+            state: Some(OperationalState::Synchronized),
+            player: Some(PlayerState {
+                static_delay_ms: Some(0),
+                required_lead_time_ms: Some(REQUIRED_LEAD_MS),
+                min_buffer_ms: Some(MIN_BUFFER_MS),
+                supported_commands: Some(vec![PlayerCommandName::Volume, PlayerCommandName::Mute]),
+                ..self.volume_state()
+            }),
+        });
+        self.refresh_state(now);
+        self.handle_timeout(now);
+    }
+
+    fn handle_stream_start(&mut self, now: ClientTime, start: &StreamStart) {
+        let Some(format) = start.player.as_ref().map(|player| player.format) else {
+            return;
+        };
+        let started = match self.fed_stream() {
+            // In place: the timeline goes on.
+            Some(stream) if stream.format().sample_rate == format.sample_rate => {
+                stream.set_format(format)
+            }
+            _ => Stream::new(format).map(|mut stream| {
+                if let Some(mapping) = self.clock.as_ref().and_then(ClockSync::mapping) {
+                    stream.set_mapping(mapping);
+                }
+                self.next_stream = Some(stream);
+            }),
+        };
+        match started {
+            Ok(()) => self.adopt_next_stream(),
+            Err(error) => self.fail(now, Failure::Unsupported { what: error.to_string() }),
+        }
+    }
+
+    /// Lets the new connection's stream sound, once it can be scheduled or nothing else sounds.
+    fn adopt_next_stream(&mut self) {
+        let ready = self.next_stream.as_ref().is_some_and(Stream::is_mapped);
+        if (ready || self.stream.is_none())
+            && let Some(next) = self.next_stream.take()
+        {
+            self.retire_stream();
+            self.stream = Some(next);
+        }
+    }
+
+    /// The stream that the present connection feeds.
+    fn fed_stream(&mut self) -> Option<&mut Stream> {
+        self.next_stream.as_mut().or(self.stream.as_mut().filter(|stream| !stream.is_orphaned()))
+    }
+
+    fn retire_stream(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            let Disturbances { jumps, underruns } = stream.disturbances();
+            self.past.jumps += jumps;
+            self.past.underruns += underruns;
+        }
+        self.sounding_since = None;
+    }
+
+    fn clear_stream(&mut self) {
+        if let Some(stream) = self.fed_stream() {
+            stream.clear();
+        }
+        self.sounding_since = None;
+        self.outputs.push_back(Output::Clear);
+    }
+
+    fn end_stream(&mut self) {
+        self.next_stream = None;
+        self.retire_stream();
+        self.outputs.push_back(Output::Clear);
+    }
+
+    fn handle_group(&mut self, update: &GroupUpdate) {
+        if let Some(playback) = update.playback_state
+            && self.playback.replace(playback) != Some(playback)
+        {
+            let ended = playback == PlaybackState::Stopped;
+            self.outputs.push_back(Output::Event(Event::Ended(ended)));
+        }
+    }
+
+    fn handle_metadata(&mut self, metadata: Metadata) {
+        let mut now_playing = self.now_playing.clone();
+        metadata.title.apply_to(&mut now_playing.title);
+        metadata.artist.apply_to(&mut now_playing.artist);
+        metadata.album.apply_to(&mut now_playing.album);
+        for text in [&mut now_playing.title, &mut now_playing.artist, &mut now_playing.album] {
+            *text = text.as_deref().map(clipped);
+        }
+        if now_playing != self.now_playing {
+            self.now_playing = now_playing.clone();
+            self.outputs.push_back(Output::Event(Event::NowPlaying(now_playing)));
+        }
+    }
+
+    fn handle_player_command(&mut self, command: PlayerCommand) {
+        match command {
+            PlayerCommand::Volume { volume } => self.set_gain(volume.min(100), self.config.muted),
+            PlayerCommand::Mute { mute } => self.set_gain(self.config.volume, mute),
+            // Not offered in the hello.
+            PlayerCommand::SetStaticDelay { .. } => return,
+        }
+        let (volume, muted) = (self.config.volume, self.config.muted);
+        self.outputs.push_back(Output::Event(Event::Volume { volume, muted }));
+    }
+
+    fn set_gain(&mut self, volume: u8, muted: bool) {
+        self.config.volume = volume;
+        self.config.muted = muted;
+        self.outputs.push_back(Output::Gain(amplitude(volume, muted)));
+        if self.link.is_open() {
+            self.send(ClientState { state: None, player: Some(self.volume_state()) });
+        }
+    }
+
+    fn volume_state(&self) -> PlayerState {
+        PlayerState {
+            volume: Some(self.config.volume),
+            muted: Some(self.config.muted),
+            ..PlayerState::default()
+        }
+    }
+
+    /// Passes on what the clock asks for.
+    fn drain_clock(&mut self) {
+        while let Some(clock) = &mut self.clock {
+            match clock.poll_output() {
+                clock_sync::Output::SendTime { client_transmitted } => {
+                    self.send(ClientTimeRequest { client_transmitted });
+                }
+                clock_sync::Output::Mapping(mapping) => {
+                    if let Some(stream) = self.fed_stream() {
+                        stream.set_mapping(mapping);
+                    }
+                    self.adopt_next_stream();
+                }
+                clock_sync::Output::Timeout(_) => break,
+            }
+        }
+    }
+
+    /// Hands out every block that is due by now.
+    fn top_up(&mut self, now: ClientTime) {
+        if let (Some(stream), Some(output)) = (&mut self.stream, &self.output) {
+            let rate_hz = i64::from(output.rate_hz());
+            let in_ms =
+                |ms: i64| ContextFrame(output.unrendered_from(now).0 + ms * rate_hz / 1_000);
+            let ahead_ms = match self.sounding_since {
+                _ if self.hidden => AHEAD_MS_HIDDEN,
+                // The look-ahead grows to its full length in the first seconds.
+                Some(since) => {
+                    ((now - since).as_micros() / 4_000).clamp(AHEAD_MS_MIN, AHEAD_MS_MAX)
+                }
+                None => AHEAD_MS_MIN,
+            };
+            let window = Window {
+                from: in_ms(HAND_OVER_MS),
+                patience: in_ms(HAND_OVER_MS + PATIENCE_MS),
+                until: in_ms(HAND_OVER_MS + ahead_ms),
+            };
+            while let Some(block) = stream.next_block(output, ServerSpan::ZERO, window) {
+                self.sounding_since.get_or_insert(now);
+                self.outputs.push_back(Output::Play(block));
+            }
+        }
+        self.refresh_state(now);
+    }
+
+    /// The state follows from what is there: an ended link leaves it as it is.
+    fn refresh_state(&mut self, now: ClientTime) {
+        if self.link.is_ended() || self.state == State::Idle {
+            return;
+        }
+        let sounds =
+            self.output.as_ref().zip(self.stream.as_ref()).is_some_and(|(output, stream)| {
+                let heard = output.heard_frame(now.as_micros() as f64);
+                heard.is_some_and(|frame| stream.sounds_on(frame))
+            });
+        let state = match (self.link.is_open(), sounds) {
+            (true, true) => State::Playing,
+            (true, false) => State::Buffering,
+            (false, _) if self.state == State::Connecting => State::Connecting,
+            (false, _) => State::Reconnecting,
+        };
+        self.set_state(state);
+    }
+
+    fn set_state(&mut self, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.outputs.push_back(Output::Event(Event::State(state)));
+        }
+    }
+
+    /// Ends listening: nothing sounds, nothing is tried again.
+    fn leave(&mut self, state: State) {
+        self.link.end();
+        self.clock = None;
+        self.end_stream();
+        self.outputs.push_back(Output::Disconnect);
+        self.set_state(state);
+    }
+
+    fn send(&mut self, message: impl Into<ClientMessage>) {
+        self.outputs.push_back(Output::Send(message.into().encode()));
+    }
+}
+
+/// Whether a close was the server's decision about this client, so that trying again is of no use: a
+/// protocol error, data or policy it does not accept, a code of its own (RFC 6455, section 7.4), or an orderly
+/// end with a reason, such as a newer connection of the same client.
+fn is_refusal(how: &Disconnect) -> bool {
+    match how.code {
+        1000 => !how.reason.is_empty(),
+        code => matches!(code, 1002 | 1003 | 1007..=1009 | 4000..=4999),
+    }
+}
+
+/// Text from a server, no longer than a page can show.
+fn clipped(text: impl AsRef<str>) -> String {
+    text.as_ref().chars().take(TEXT_MAX).collect()
+}

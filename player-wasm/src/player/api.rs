@@ -1,0 +1,127 @@
+//! What the player is asked and what it says.
+
+use protocol::time::ClientTime;
+
+use crate::scheduler::Block;
+use crate::stats::{OutputKind, State};
+
+/// Who this player is and how it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Names this player across connections.
+    pub client_id: String,
+    /// For people.
+    pub name: String,
+    /// Product the player runs on, for `device_info`.
+    pub product: Option<String>,
+    /// Perceived loudness, 0 to 100.
+    pub volume: u8,
+    /// Whether to be silent whatever the volume.
+    pub muted: bool,
+    /// How blocks reach the audio output.
+    pub output: OutputKind,
+    /// Seed of the reconnect jitter.
+    pub seed: u64,
+}
+
+/// What a person asks of the player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Set the volume, 0 to 100.
+    SetVolume(u8),
+    /// Mute or unmute.
+    SetMuted(bool),
+    /// Say goodbye and be idle.
+    Stop,
+}
+
+/// Why listening ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No connection came about.
+    NoServer,
+    /// The server closed the connection with a reason.
+    Refused {
+        /// WebSocket close code.
+        code: u16,
+        /// The server's words, untrusted text.
+        reason: String,
+    },
+    /// What answers is no server of this protocol, or sends what this player cannot play.
+    Unsupported {
+        /// What was wrong and what was expected.
+        what: String,
+    },
+    /// The browser does not let the page play.
+    AudioBlocked,
+    /// The audio output could not be set up.
+    AudioFailed {
+        /// The browser's words.
+        what: String,
+    },
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disconnect {
+    /// WebSocket close code; 1006 when there was no close frame.
+    pub code: u16,
+    /// The close frame's reason, untrusted text.
+    pub reason: String,
+}
+
+/// What is playing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NowPlaying {
+    /// Title of the track.
+    pub title: Option<String>,
+    /// Who performs it.
+    pub artist: Option<String>,
+    /// The album.
+    pub album: Option<String>,
+}
+
+/// What changed, for the page.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The player does something else now.
+    State(State),
+    /// Another track, or more known of it.
+    NowPlaying(NowPlaying),
+    /// The group stopped because there is nothing more to play (`true`), or plays again (`false`).
+    Ended(bool),
+    /// The server set volume or mute.
+    Volume {
+        /// Perceived loudness, 0 to 100.
+        volume: u8,
+        /// Whether the player is silent whatever its volume.
+        muted: bool,
+    },
+    /// The server's name is known.
+    ServerName(String),
+    /// Listening ended. The state is [`State::Error`] from here on.
+    Failed(Failure),
+}
+
+/// What the caller must do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a connection, then call [`Player::connected`](super::Player::connected) or [`Player::disconnected`](super::Player::disconnected).
+    Connect,
+    /// Send this text.
+    Send(String),
+    /// Close the connection, if there is one. [`Player::disconnected`](super::Player::disconnected) must not be called for it.
+    Disconnect,
+    /// Play this block.
+    Play(Block),
+    /// Forget every block that was handed out and is not yet heard.
+    Clear,
+    /// Set the output's gain, 0.0 to 1.0, now.
+    Gain(f32),
+    /// Tell the page.
+    Event(Event),
+    /// Drained. Call [`Player::handle_timeout`](super::Player::handle_timeout) no later than this.
+    Timeout(ClientTime),
+}

@@ -1,0 +1,325 @@
+//! Server time to client time to frames of the audio output. The only place where three clocks meet.
+//!
+//! Two estimates are chained: the mapping of the server's clock, which
+//! [`clock_sync`](protocol::clock_sync) provides, and the mapping of the output's clock, which
+//! [`OutputClock`] learns from what the browser reports. Positions are fractional: a frame is 21 µs, and
+//! in step means a small part of one.
+
+use protocol::audio::Timeline;
+use protocol::time::{
+    ClientClock, ClientTime, DeviceClock, MICROS_PER_SECOND, ServerClock, ServerSpan,
+};
+use protocol::time_filter::{ClockMapping, Reading, TimeFilter};
+
+/// Translates between the client's clock and the server's.
+pub type ServerMapping = ClockMapping<ClientClock, ServerClock>;
+
+/// A frame of the audio output, counted since its `AudioContext` began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextFrame(pub i64);
+
+/// What the audio output says of its clock at one moment. The shell reports, it does not judge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeviceReading {
+    /// Frames per second of the output (`AudioContext.sampleRate`).
+    pub rate_hz: u32,
+    /// Seconds that were rendered so far (`AudioContext.currentTime`).
+    pub rendered_s: f64,
+    /// Pair of `AudioContext.getOutputTimestamp()`: context time in seconds that leaves the output at the
+    /// given moment. `None` where the browser has no such function.
+    pub output_timestamp: Option<(f64, ClientTime)>,
+    /// `baseLatency + outputLatency` in seconds, as far as the browser tells them.
+    pub latency_s: Option<f64>,
+}
+
+/// Error bound of a pair that the browser reports, µs: Chromium's are off by up to a quarter of a
+/// millisecond, and at times by a whole one.
+const REPORTED_ERROR_US: f64 = 500.0;
+/// Error bound of `currentTime` minus latency, µs: it moves in hardware buffers of some 10 ms.
+const ESTIMATED_ERROR_US: f64 = 10_000.0;
+/// A reported pair older than this, or from the future by more, is not used.
+const REPORT_AGE_US_MAX: i64 = 250_000;
+/// A reported pair must lie behind what was rendered by no more than this: no output buffers longer.
+const LATENCY_S_MAX: f64 = 2.0;
+/// Latency where the browser tells none (Safari before 18.4).
+const LATENCY_S_ASSUMED: f64 = 0.040;
+/// A reading this far from the estimate means that the output changed (another device, a suspended
+/// context), once [`STRANGE_READINGS`] in a row say so.
+const STRANGE_US: f64 = 20_000.0;
+/// See [`STRANGE_US`].
+const STRANGE_READINGS: u32 = 3;
+
+/// How readings of the output's clock come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// `currentTime` minus latency.
+    Estimated,
+    /// `getOutputTimestamp()`.
+    Reported,
+}
+
+/// Learns which frame of the output is heard when.
+#[derive(Clone, Debug)]
+pub struct OutputClock {
+    rate_hz: u32,
+    origin: Origin,
+    filter: TimeFilter<ClientClock, DeviceClock>,
+    strange: u32,
+    rendered: (ClientTime, f64),
+    latency_s: f64,
+}
+
+impl OutputClock {
+    /// Starts with the first reading, made at `now`.
+    #[must_use]
+    pub fn new(now: ClientTime, reading: &DeviceReading) -> Self {
+        let mut clock = Self {
+            rate_hz: reading.rate_hz.max(1),
+            origin: Origin::Estimated,
+            filter: TimeFilter::default(),
+            strange: 0,
+            rendered: (now, reading.rendered_s),
+            latency_s: LATENCY_S_ASSUMED,
+        };
+        clock.handle_reading(now, reading);
+        clock
+    }
+
+    /// Takes a reading that was made at `now`.
+    pub fn handle_reading(&mut self, now: ClientTime, reading: &DeviceReading) {
+        self.rendered = (now, reading.rendered_s);
+        if let Some(latency_s) = reading.latency_s.filter(|s| (0.0..LATENCY_S_MAX).contains(s)) {
+            self.latency_s = latency_s;
+        }
+        if reading.rendered_s <= 0.0 {
+            // Nothing was rendered yet: no reading says anything.
+            return;
+        }
+        match plausible(now, reading) {
+            Some((context_s, at)) => {
+                if self.origin == Origin::Estimated {
+                    self.origin = Origin::Reported;
+                    self.filter = TimeFilter::default();
+                }
+                self.learn(context_s, at, REPORTED_ERROR_US);
+            }
+            None if self.origin == Origin::Estimated => {
+                self.learn(reading.rendered_s - self.latency_s, now, ESTIMATED_ERROR_US);
+            }
+            None => {}
+        }
+    }
+
+    fn learn(&mut self, context_s: f64, at: ClientTime, max_error_us: f64) {
+        let offset_us = context_s * MICROS_PER_SECOND as f64 - at.as_micros() as f64;
+        let expected = self.filter.mapping().map(|mapping| {
+            let at_us = at.as_micros() as f64;
+            mapping.to_remote_us(at_us) - at_us
+        });
+        if expected.is_some_and(|expected| (offset_us - expected).abs() > STRANGE_US) {
+            self.strange += 1;
+            if self.strange < STRANGE_READINGS {
+                return;
+            }
+            self.filter = TimeFilter::default();
+        }
+        self.strange = 0;
+        self.filter.update(Reading { offset_us, max_error_us, at });
+    }
+
+    /// Frames per second of the output.
+    #[must_use]
+    pub const fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// Client time in microseconds at which `frame` is heard; `None` before the output has begun.
+    #[must_use]
+    pub fn heard_at_us(&self, frame: f64) -> Option<f64> {
+        let device_us = frame * MICROS_PER_SECOND as f64 / f64::from(self.rate_hz);
+        self.filter.mapping().map(|mapping| mapping.to_local_us(device_us))
+    }
+
+    /// Frame that is heard at `client_us`; `None` before the output has begun.
+    #[must_use]
+    pub fn heard_frame(&self, client_us: f64) -> Option<f64> {
+        let mapping = self.filter.mapping()?;
+        Some(mapping.to_remote_us(client_us) * f64::from(self.rate_hz) / MICROS_PER_SECOND as f64)
+    }
+
+    /// The first frame that is certainly not rendered yet at `now`.
+    #[must_use]
+    pub fn unrendered_from(&self, now: ClientTime) -> ContextFrame {
+        let (at, rendered_s) = self.rendered;
+        let rendered_s = rendered_s + (now - at).as_secs_f64().max(0.0);
+        ContextFrame((rendered_s * f64::from(self.rate_hz)).ceil() as i64)
+    }
+
+    /// Delay between rendering and hearing, milliseconds, as the estimate has it.
+    #[must_use]
+    pub fn latency_ms(&self) -> Option<f64> {
+        let (at, rendered_s) = self.rendered;
+        let heard = self.heard_frame(at.as_micros() as f64)? / f64::from(self.rate_hz);
+        Some((rendered_s - heard) * 1e3)
+    }
+
+    /// How much faster the output runs than the client's clock, ppm.
+    #[must_use]
+    pub fn drift_ppm(&self) -> f64 {
+        self.filter.drift() * 1e6
+    }
+}
+
+/// The reported pair, unless it is one of the known lies: zeros before the first render, stale or future
+/// moments, a context time ahead of what was rendered or absurdly far behind it.
+fn plausible(now: ClientTime, reading: &DeviceReading) -> Option<(f64, ClientTime)> {
+    let (context_s, at) = reading.output_timestamp?;
+    let rendered_then_s = reading.rendered_s - (now - at).as_secs_f64();
+    let behind_s = rendered_then_s - context_s;
+    let fresh = (now - at).as_micros().abs() <= REPORT_AGE_US_MAX;
+    // A hardware buffer of leeway: currentTime and the pair are not updated together.
+    let believable = context_s > 0.0 && (-0.050..LATENCY_S_MAX).contains(&behind_s);
+    (fresh && believable).then_some((context_s, at))
+}
+
+/// Which stream frame belongs on which frame of the output: the three clocks and the stream's timeline.
+#[derive(Clone, Copy, Debug)]
+pub struct PlayoutClock<'a> {
+    /// The server's clock.
+    pub server: ServerMapping,
+    /// The output's clock.
+    pub output: &'a OutputClock,
+    /// The stream.
+    pub timeline: Timeline,
+    /// How much later than the output the sound reaches the air, set by the listener.
+    pub static_delay: ServerSpan,
+}
+
+impl PlayoutClock<'_> {
+    /// The stream position, in frames, that must be heard when `frame` of the output is.
+    #[must_use]
+    pub fn due_at(&self, frame: f64) -> Option<f64> {
+        let server_us = self.server.to_remote_us(self.output.heard_at_us(frame)?);
+        let due_us = server_us + self.static_delay.as_micros() as f64;
+        let since_start_us = due_us - self.timeline.start().as_micros() as f64;
+        Some(since_start_us * f64::from(self.timeline.rate_hz()) / MICROS_PER_SECOND as f64)
+    }
+
+    /// The frame of the output, fractional, on which a stream position is due.
+    #[must_use]
+    pub fn frame_for(&self, position: f64) -> Option<f64> {
+        let since_start_us =
+            position * MICROS_PER_SECOND as f64 / f64::from(self.timeline.rate_hz());
+        let due_us = self.timeline.start().as_micros() as f64 + since_start_us;
+        let server_us = due_us - self.static_delay.as_micros() as f64;
+        self.output.heard_frame(self.server.to_local_us(server_us))
+    }
+
+    /// Stream frames per output frame if all clocks were true.
+    #[must_use]
+    pub fn nominal_ratio(&self) -> f64 {
+        f64::from(self.timeline.rate_hz()) / f64::from(self.output.rate_hz())
+    }
+
+    /// How much faster the server's clock runs than the output's, ppm.
+    #[must_use]
+    pub fn drift_ppm(&self) -> f64 {
+        self.server.drift() * 1e6 - self.output.drift_ppm()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::time::ServerTime;
+
+    fn reading(at_us: i64, context_s: f64) -> DeviceReading {
+        DeviceReading {
+            rate_hz: 48_000,
+            rendered_s: context_s + 0.030,
+            output_timestamp: Some((context_s, ClientTime::from_micros(at_us))),
+            latency_s: Some(0.030),
+        }
+    }
+
+    /// An output that began at client time 1 s and runs true.
+    fn output(origin: fn(DeviceReading) -> DeviceReading) -> OutputClock {
+        let at = |i: i64| (1_500_000 + i * 50_000, 0.5 + i as f64 * 0.05);
+        let (now, context_s) = at(0);
+        let mut clock =
+            OutputClock::new(ClientTime::from_micros(now), &origin(reading(now, context_s)));
+        for i in 1..40 {
+            let (now, context_s) = at(i);
+            clock.handle_reading(ClientTime::from_micros(now), &origin(reading(now, context_s)));
+        }
+        clock
+    }
+
+    fn assert_hears_second_two_at_client_three(clock: &OutputClock) {
+        let frame = clock.heard_frame(3_000_000.0).unwrap();
+        assert!((frame - 96_000.0).abs() < 0.01, "frame {frame}");
+        assert!((clock.latency_ms().unwrap() - 30.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn follows_reported_pairs() {
+        assert_hears_second_two_at_client_three(&output(|reading| reading));
+    }
+
+    #[test]
+    fn estimates_where_nothing_is_reported() {
+        let clock = output(|reading| DeviceReading { output_timestamp: None, ..reading });
+        assert_hears_second_two_at_client_three(&clock);
+    }
+
+    #[test]
+    fn lies_of_browsers_are_not_believed() {
+        for lie in [
+            |r: DeviceReading| DeviceReading {
+                output_timestamp: Some((0.0, ClientTime::from_micros(0))),
+                ..r
+            },
+            |r: DeviceReading| DeviceReading {
+                output_timestamp: r.output_timestamp.map(|(s, at)| (s * 1e3, at)),
+                ..r
+            },
+            |r: DeviceReading| DeviceReading {
+                output_timestamp: r
+                    .output_timestamp
+                    .map(|(s, at)| (s, ClientTime::from_micros(at.as_micros() * 1_000))),
+                ..r
+            },
+        ] {
+            assert_hears_second_two_at_client_three(&output(lie));
+        }
+    }
+
+    #[test]
+    fn another_output_device_is_accepted_after_three_readings() {
+        let mut clock = output(|reading| reading);
+        for i in 0..3 {
+            let now = 3_500_000 + i * 50_000;
+            let context_s = 2.5 + i as f64 * 0.05 - 0.180;
+            clock.handle_reading(ClientTime::from_micros(now), &reading(now, context_s));
+        }
+        let frame = clock.heard_frame(4_000_000.0).unwrap();
+        assert!((frame - 2.82 * 48_000.0).abs() < 1.0, "frame {frame}");
+    }
+
+    #[test]
+    fn due_and_frame_are_inverse() {
+        let output = output(|reading| reading);
+        let clock = PlayoutClock {
+            server: ServerMapping::new(ClientTime::from_micros(2_000_000), 7e9, 120e-6),
+            output: &output,
+            timeline: Timeline::new(ServerTime::from_micros(7_001_000_000), 44_100),
+            static_delay: ServerSpan::from_millis(80),
+        };
+        let position = clock.due_at(100_000.0).unwrap();
+        let frame = clock.frame_for(position).unwrap();
+        assert!((frame - 100_000.0).abs() < 1e-3, "frame {frame}");
+        // Frame 96,000 is heard at client 3 s, which is server 7,003.000120 s; 80 ms more are due.
+        let expected = (7_003_000_120.0 + 80_000.0 - 7_001_000_000.0) * 0.0441;
+        assert!((clock.due_at(96_000.0).unwrap() - expected).abs() < 1e-3);
+    }
+}

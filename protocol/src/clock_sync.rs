@@ -1,0 +1,387 @@
+//! When to ask for the server's time and which answers to trust.
+//!
+//! Sans-IO: [`ClockSync`] sends nothing and reads no clock. Feed it replies and the current time, then
+//! drain [`ClockSync::poll_output`] until it returns [`Output::Timeout`].
+//!
+//! Exchanges come in bursts of eight, one outstanding at a time: at once after each other in the beginning,
+//! then further and further apart. After each burst the [`Envelope`] of all recent exchanges gives a new
+//! mapping.
+//!
+//! Here: cadence, validity of replies. Not here: message encoding ([`message`](crate::message)), the
+//! estimate ([`envelope`](crate::envelope)).
+//!
+//! Source: exchange and bursts as in the Sendspin wire reference, section 4. Its filter (section 4.2, our
+//! [`time_filter`](crate::time_filter)) fed with the best of each eight is what this is measured against.
+
+use std::collections::VecDeque;
+
+use thiserror::Error;
+
+use crate::envelope::{Envelope, Exchange, Fit};
+use crate::message::ServerTimeReply;
+use crate::time::{ClientClock, ClientSpan, ClientTime, ServerClock};
+use crate::time_filter::ClockMapping;
+
+/// Exchanges in a burst (section 4.3).
+const BURST: usize = 8;
+/// Longest pause between bursts (section 4.3).
+const BURST_PAUSE_MAX: ClientSpan = ClientSpan::from_secs(10);
+/// The pause is this part of the time since the start: the error of the drift shrinks with the time
+/// observed, so what it adds during a pause stays small. Bursts follow each other at once in the
+/// beginning and reach [`BURST_PAUSE_MAX`] after five minutes, 1,400 exchanges in ten.
+const BURST_PAUSE_PART: i64 = 32;
+/// Shortest time between two requests: on a fast network more exchanges say nothing new, and the server
+/// answers every one of a thousand clients.
+const PROBE_SPACING: ClientSpan = ClientSpan::from_millis(10);
+/// A request without reply for this long is given up. The connection is TCP: nothing is lost, but what
+/// was stuck that long says nothing about the clock.
+const REPLY_WAIT: ClientSpan = ClientSpan::from_secs(2);
+
+/// What the caller must do next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Output {
+    /// Send `client/time` with this stamp, now.
+    SendTime {
+        /// Value of the `client_transmitted` field.
+        client_transmitted: ClientTime,
+    },
+    /// The server's clock is known better than before.
+    Mapping(ClockMapping<ClientClock, ServerClock>),
+    /// Drained. Call [`ClockSync::handle_timeout`] no later than this.
+    Timeout(ClientTime),
+}
+
+/// Why a reply was not used. The state is as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// It answers no outstanding request.
+    #[error("time reply without a request")]
+    Unsolicited,
+    /// Its stamps are impossible: it would have arrived before it was asked for.
+    #[error("time reply with impossible stamps: round trip of {round_trip_us} us")]
+    NegativeRoundTrip {
+        /// What the stamps say.
+        round_trip_us: i64,
+    },
+}
+
+/// Sans-IO comparison of the client's clock with the server's, for one connection.
+#[derive(Debug)]
+pub struct ClockSync {
+    started: ClientTime,
+    probe_at: ClientTime,
+    outstanding: Option<ClientTime>,
+    in_burst: usize,
+    envelope: Envelope,
+    fit: Option<(ClientTime, Fit)>,
+    outputs: VecDeque<Output>,
+}
+
+impl ClockSync {
+    /// Starts unsynchronized, with the first request due at `now`.
+    #[must_use]
+    pub fn new(now: ClientTime) -> Self {
+        Self {
+            started: now,
+            probe_at: now,
+            outstanding: None,
+            in_burst: 0,
+            envelope: Envelope::default(),
+            fit: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Advances time. Calling early or twice is harmless.
+    ///
+    /// A request that is unanswered by then is given up and the next one is sent.
+    pub fn handle_timeout(&mut self, now: ClientTime) {
+        if now < self.deadline() {
+            return;
+        }
+        self.outstanding = Some(now);
+        self.outputs.push_back(Output::SendTime { client_transmitted: now });
+    }
+
+    /// Takes a `server/time` message that arrived at `now`.
+    ///
+    /// `now` must be the arrival time of the WebSocket frame, read before it was parsed: half of any
+    /// lateness becomes an error of the clock.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError`] when the reply answers no outstanding request or its stamps are impossible.
+    pub fn handle_time_reply(
+        &mut self,
+        now: ClientTime,
+        reply: ServerTimeReply,
+    ) -> Result<(), ReplyError> {
+        if self.outstanding != Some(reply.client_transmitted) {
+            return Err(ReplyError::Unsolicited);
+        }
+        self.outstanding = None;
+        self.probe_at = reply.client_transmitted + PROBE_SPACING;
+        let away = (now - reply.client_transmitted).as_micros();
+        let there = (reply.server_transmitted - reply.server_received).as_micros();
+        let round_trip_us = away.saturating_sub(there);
+        if round_trip_us < 0 || there < 0 {
+            return Err(ReplyError::NegativeRoundTrip { round_trip_us });
+        }
+        let received = reply.server_received.as_micros() as f64;
+        let transmitted = reply.server_transmitted.as_micros() as f64;
+        self.envelope.push(Exchange {
+            requested: reply.client_transmitted,
+            upper_us: received - reply.client_transmitted.as_micros() as f64,
+            replied: now,
+            lower_us: transmitted - now.as_micros() as f64,
+        });
+        self.in_burst += 1;
+        if self.in_burst == BURST {
+            self.end_burst(now);
+        }
+        Ok(())
+    }
+
+    fn end_burst(&mut self, now: ClientTime) {
+        self.in_burst = 0;
+        let age = (now - self.started).as_micros();
+        let pause = ClientSpan::from_micros(age / BURST_PAUSE_PART).min(BURST_PAUSE_MAX);
+        self.probe_at = self.probe_at.max(now + pause);
+        if let Some(fit) = self.envelope.fit(now) {
+            self.fit = Some((now, fit));
+            self.outputs.extend(self.mapping().map(Output::Mapping));
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> ClientTime {
+        self.outstanding.map_or(self.probe_at, |sent| sent + REPLY_WAIT)
+    }
+
+    /// Next thing for the caller to do. Ends with [`Output::Timeout`].
+    #[must_use]
+    pub fn poll_output(&mut self) -> Output {
+        self.outputs.pop_front().unwrap_or_else(|| Output::Timeout(self.deadline()))
+    }
+
+    /// The best translation so far; `None` before the first burst is complete.
+    #[must_use]
+    pub fn mapping(&self) -> Option<ClockMapping<ClientClock, ServerClock>> {
+        self.fit.map(|(at, fit)| ClockMapping::new(at, fit.offset_us, fit.drift))
+    }
+
+    /// Standard error of the server's clock at the last burst, microseconds; `None` before the first.
+    #[must_use]
+    pub fn error_us(&self) -> Option<f64> {
+        self.fit.map(|(_, fit)| fit.error_us)
+    }
+
+    /// Shortest round trip of the recent exchanges, microseconds; `None` before the first.
+    #[must_use]
+    pub fn round_trip_us(&self) -> Option<f64> {
+        self.envelope.round_trip_us()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::ServerTime;
+    use crate::time_filter::{Reading, TimeFilter};
+    use proptest::prelude::*;
+
+    /// A network with queues of up to 10 ms each way that have nothing to do with each other.
+    struct Network {
+        seed: u64,
+        offset_us: f64,
+        drift: f64,
+    }
+
+    impl Network {
+        fn new(seed: u64) -> Self {
+            let mut network = Self { seed, offset_us: 0.0, drift: 0.0 };
+            network.offset_us = network.unit() * 1e12;
+            network.drift = (network.unit() - 0.5) * 400e-6;
+            network
+        }
+
+        fn unit(&mut self) -> f64 {
+            self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.seed;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        }
+
+        fn offset_at(&self, client: ClientTime) -> f64 {
+            self.offset_us + self.drift * client.as_micros() as f64
+        }
+
+        /// The reply to a request that leaves now, and when it arrives.
+        fn exchange(&mut self, sent: ClientTime) -> (ClientTime, ServerTimeReply) {
+            let mut delay = || ClientSpan::from_micros((self.unit() * 10_000.0) as i64);
+            let there = sent + delay();
+            let back = there + delay();
+            let server = there.as_micros() + self.offset_at(there) as i64;
+            let server = ServerTime::from_micros(server);
+            let reply = ServerTimeReply {
+                client_transmitted: sent,
+                server_received: server,
+                server_transmitted: server,
+            };
+            (back, reply)
+        }
+    }
+
+    /// Answers every request for `seconds`; hands every exchange to `seen`.
+    fn run(
+        network: &mut Network,
+        seconds: i64,
+        mut seen: impl FnMut(ClientTime, ServerTimeReply),
+    ) -> ClockSync {
+        let mut now = ClientTime::from_micros(1_000_000);
+        let end = now + ClientSpan::from_secs(seconds);
+        let mut sync = ClockSync::new(now);
+        while now < end {
+            sync.handle_timeout(now);
+            match sync.poll_output() {
+                Output::SendTime { client_transmitted } => {
+                    let (arrived, reply) = network.exchange(client_transmitted);
+                    now = arrived;
+                    sync.handle_time_reply(now, reply).unwrap();
+                    seen(now, reply);
+                }
+                Output::Mapping(_) => {}
+                Output::Timeout(at) => now = at,
+            }
+        }
+        sync
+    }
+
+    fn error_us(
+        mapping: ClockMapping<ClientClock, ServerClock>,
+        network: &Network,
+        at: ClientTime,
+    ) -> f64 {
+        let at_us = at.as_micros() as f64;
+        (mapping.to_remote_us(at_us) - at_us - network.offset_at(at)).abs()
+    }
+
+    /// The error that all but one in a hundred stay below.
+    fn p99(mut errors: Vec<f64>) -> f64 {
+        errors.sort_by(f64::total_cmp);
+        errors[errors.len() * 99 / 100]
+    }
+
+    #[test]
+    fn beats_the_best_of_eight_through_the_filter() {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for seed in 0..100 {
+            let mut network = Network::new(seed);
+            let mut filter: TimeFilter<ClientClock, ServerClock> = TimeFilter::default();
+            let mut burst: Vec<(ClientTime, f64, f64)> = Vec::new();
+            let sync = run(&mut network, 60, |now, reply| {
+                let up = (reply.server_received.as_micros() - reply.client_transmitted.as_micros())
+                    as f64;
+                let down = (reply.server_transmitted.as_micros() - now.as_micros()) as f64;
+                burst.push((now, f64::midpoint(up, down), (up - down) / 2.0));
+                if burst.len() == BURST {
+                    let (at, offset_us, max_error_us) =
+                        burst.drain(..).min_by(|a, b| a.2.total_cmp(&b.2)).unwrap();
+                    filter.update(Reading { offset_us, max_error_us, at });
+                }
+            });
+            let at = ClientTime::from_micros(62_000_000);
+            ours.push(error_us(sync.mapping().unwrap(), &network, at));
+            theirs.push(error_us(filter.mapping().unwrap(), &network, at));
+        }
+        let (ours, theirs) = (p99(ours), p99(theirs));
+        assert!(ours < 200.0, "p99 after a minute is {ours} us");
+        assert!(ours < theirs / 2.0, "{ours} us against {theirs} us of the same exchanges");
+    }
+
+    #[test]
+    fn the_first_burst_is_enough_to_begin() {
+        let mut network = Network::new(1);
+        let sync = run(&mut network, 1, |_, _| {});
+        assert!(sync.mapping().is_some());
+        assert!(sync.error_us().unwrap() < 1_000.0);
+        assert!(sync.round_trip_us().unwrap() < 10_000.0);
+    }
+
+    #[test]
+    fn requests_thin_out_to_a_burst_in_ten_seconds() {
+        let mut network = Network::new(2);
+        let mut exchanges = Vec::new();
+        run(&mut network, 600, |now, _| exchanges.push(now));
+        let last_minute = exchanges.iter().filter(|at| at.as_micros() > 541_000_000).count();
+        assert!((40..=56).contains(&last_minute), "{last_minute} exchanges in the last minute");
+    }
+
+    #[test]
+    fn a_reply_that_was_not_asked_for_changes_nothing() {
+        let now = ClientTime::from_micros(5_000_000);
+        let mut sync = ClockSync::new(now);
+        sync.handle_timeout(now);
+        assert_eq!(sync.poll_output(), Output::SendTime { client_transmitted: now });
+        let server = ServerTime::from_micros(0);
+        let strange = ServerTimeReply {
+            client_transmitted: now + ClientSpan::from_micros(1),
+            server_received: server,
+            server_transmitted: server,
+        };
+        assert_eq!(sync.handle_time_reply(now, strange), Err(ReplyError::Unsolicited));
+        assert_eq!(sync.deadline(), now + REPLY_WAIT);
+    }
+
+    #[test]
+    fn impossible_stamps_are_refused_and_the_next_request_is_due() {
+        let now = ClientTime::from_micros(5_000_000);
+        let mut sync = ClockSync::new(now);
+        sync.handle_timeout(now);
+        let reply = ServerTimeReply {
+            client_transmitted: now,
+            server_received: ServerTime::from_micros(0),
+            server_transmitted: ServerTime::from_micros(9_000),
+        };
+        let arrived = now + ClientSpan::from_millis(1);
+        assert_eq!(
+            sync.handle_time_reply(arrived, reply),
+            Err(ReplyError::NegativeRoundTrip { round_trip_us: -8_000 })
+        );
+        assert_eq!(sync.deadline(), now + PROBE_SPACING);
+    }
+
+    #[test]
+    fn an_unanswered_request_is_given_up() {
+        let now = ClientTime::from_micros(5_000_000);
+        let mut sync = ClockSync::new(now);
+        sync.handle_timeout(now);
+        let _ = sync.poll_output();
+        sync.handle_timeout(now + ClientSpan::from_secs(1));
+        assert_eq!(sync.poll_output(), Output::Timeout(now + REPLY_WAIT));
+        let later = now + REPLY_WAIT;
+        sync.handle_timeout(later);
+        assert_eq!(sync.poll_output(), Output::SendTime { client_transmitted: later });
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_stamps_a_server_can_send(rows in prop::collection::vec((any::<i64>(), any::<i64>(), any::<i64>()), 1..40)) {
+            let mut sync = ClockSync::new(ClientTime::from_micros(0));
+            for (now, received, transmitted) in rows {
+                let now = ClientTime::from_micros(now);
+                sync.handle_timeout(now);
+                if let Output::SendTime { client_transmitted } = sync.poll_output() {
+                    let _ = sync.handle_time_reply(now, ServerTimeReply {
+                        client_transmitted,
+                        server_received: ServerTime::from_micros(received),
+                        server_transmitted: ServerTime::from_micros(transmitted),
+                    });
+                }
+            }
+        }
+    }
+}

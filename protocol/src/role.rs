@@ -1,0 +1,11 @@
+//! Versioned role names.
+//!
+//! Source: Sendspin wire reference, section 2.1, `supported_roles`: versioned strings in the client's
+//! order of preference. A name without a version never activates.
+
+/// `player@v1`: receives audio and plays it.
+pub const PLAYER_V1: &str = "player@v1";
+/// `controller@v1`: sends commands to the group and sees what the group can do.
+pub const CONTROLLER_V1: &str = "controller@v1";
+/// `metadata@v1`: sees what is playing.
+pub const METADATA_V1: &str = "metadata@v1";

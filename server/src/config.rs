@@ -1,0 +1,109 @@
+//! The command line as plain values.
+
+use crate::source::SourceSpec;
+
+/// One binary that turns any audio into a party URL.
+///
+/// Everyone who opens the address hears the same at the same moment, in a plain browser tab.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "server", version)]
+pub struct Config {
+    /// What to play: an audio file, or `demo` for the built-in track.
+    ///
+    /// FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF. Give it more than once to play one after
+    /// the other.
+    #[arg(long = "source", value_name = "FILE|demo", required = true)]
+    pub sources: Vec<SourceSpec>,
+
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 8927)]
+    pub port: u16,
+
+    /// Address or host name to listen on.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub host: String,
+
+    /// Name of the party, shown to guests.
+    #[arg(long, default_value = "Partyline", value_parser = name)]
+    pub name: String,
+
+    /// End the party after the last track. Without this, the music starts over, without a gap.
+    #[arg(long)]
+    pub no_loop: bool,
+
+    /// Print the address as a QR code even when standard error is not a terminal.
+    #[arg(long)]
+    pub qr: bool,
+}
+
+/// Longest party name, in characters: it has to fit on a phone's screen.
+const NAME_CHARS_MAX: usize = 80;
+
+/// Why a name is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It is empty or blank.
+    #[error("expected at least one character")]
+    Empty,
+    /// It is too long.
+    #[error("{chars} characters; expected at most {NAME_CHARS_MAX}")]
+    TooLong {
+        /// How long it is.
+        chars: usize,
+    },
+    /// It has a line break, or another character that cannot be shown.
+    #[error("expected no control characters")]
+    Control,
+}
+
+fn name(value: &str) -> Result<String, NameError> {
+    let value = value.trim();
+    let chars = value.chars().count();
+    if chars == 0 {
+        return Err(NameError::Empty);
+    }
+    if chars > NAME_CHARS_MAX {
+        return Err(NameError::TooLong { chars });
+    }
+    if value.contains(char::is_control) {
+        return Err(NameError::Control);
+    }
+    Ok(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn sources_keep_their_order() {
+        let line = ["server", "--source", "b.flac", "--source", "demo"];
+        let config = Config::try_parse_from(line).unwrap();
+        let file = SourceSpec::File(PathBuf::from("b.flac"));
+        assert_eq!(config.sources, [file, SourceSpec::Demo]);
+        assert_eq!((config.port, config.host.as_str()), (8927, "0.0.0.0"));
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for wrong in [
+            &["server"][..],
+            &["server", "--source", ""],
+            &["server", "--source", "demo", "--port", "65536"],
+            &["server", "--source", "demo", "--name", " "],
+            &["server", "--source", "demo", "--name", "a\nb"],
+            &["server", "--source", "demo", "extra"],
+        ] {
+            assert!(Config::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(name(&"ä".repeat(81)), Err(NameError::TooLong { chars: 81 }));
+    }
+}

@@ -1,0 +1,372 @@
+//! Which chunk a listener gets next, and when.
+//!
+//! The rules, each from the wire reference:
+//! - the first chunk lies at least the start lead ahead (5.1, 5.4);
+//! - what is on the way and not yet heard never exceeds the client's capacity (5.2);
+//! - nothing is sent more than the lead ahead, and nothing that is already late (5.1);
+//! - a burst after a join is paced, so that time replies get through (lore of the wire, server side).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use protocol::time::{ServerSpan, ServerTime};
+
+use super::chunk::Chunk;
+use super::ring::{Cursor, Ring};
+use crate::pipeline::LEAD_MAX;
+use crate::pipeline::encoder::WireFormat;
+
+/// Audio that may go out at once. One second covers the start leads of usual players; more would put more
+/// bytes in front of a client's first time exchanges, which it needs before it can play any of them.
+const BURST: ServerSpan = ServerSpan::from_secs(1);
+
+/// Speed of filling up after the burst, in seconds of audio per second. Above 1 or the buffer never fills; 2
+/// leaves half of a link that can just carry it to everything else.
+const CATCH_UP: i64 = 2;
+
+/// What a stream was agreed to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AudioTerms {
+    /// Format of the chunks.
+    pub(crate) format: WireFormat,
+    /// Least distance from now to the first chunk's time.
+    pub(crate) start_lead: ServerSpan,
+    /// How much earlier than a chunk's time the client needs it, because its speaker is late by as much.
+    pub(crate) delay: ServerSpan,
+    /// Bytes that the client can hold, headers included.
+    pub(crate) capacity_bytes: u64,
+}
+
+/// What is to be done with a listener's audio.
+#[derive(Debug)]
+pub(crate) enum LaneOutput {
+    /// Send this chunk now. It has been counted.
+    Send(Arc<Chunk>),
+    /// The timeline has moved on: tell the client that a stream starts, then ask again.
+    Restarted,
+    /// Nothing to do before this time, or before another chunk is there.
+    Wait(Option<ServerTime>, &'static str),
+}
+
+/// A listener's position in the ring and its accounts.
+#[derive(Debug)]
+pub(crate) struct AudioLane {
+    terms: AudioTerms,
+    /// Where the stream goes on, once its first chunk has been chosen.
+    position: Option<Position>,
+    ledger: Ledger,
+    pace: Pace,
+    skipped: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    cursor: Cursor,
+    epoch: u32,
+}
+
+impl AudioLane {
+    /// A stream that starts at `now` with nothing sent.
+    pub(crate) fn new(terms: AudioTerms, now: ServerTime) -> Self {
+        Self {
+            terms,
+            position: None,
+            ledger: Ledger::default(),
+            pace: Pace { credit: BURST, counted_at: now },
+            skipped: 0,
+        }
+    }
+
+    /// Goes on under other terms. What is on the way is counted again with the new delay.
+    pub(crate) fn set_terms(&mut self, terms: AudioTerms) {
+        self.terms = terms;
+    }
+
+    /// Format of the chunks.
+    pub(crate) fn format(&self) -> WireFormat {
+        self.terms.format
+    }
+
+    /// Chunks that were left out because they would have come too late.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The next thing to do at `now`.
+    pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> LaneOutput {
+        let Some(mut position) = self.position.or_else(|| self.start(now, ring)) else {
+            return LaneOutput::Wait(None, "a chunk far enough ahead");
+        };
+        if position.cursor < ring.oldest() {
+            self.skipped += ring.oldest().since(position.cursor);
+            position.cursor = ring.oldest();
+        }
+        let chunk = loop {
+            let Some(chunk) = ring.get(position.cursor) else {
+                self.position = Some(position);
+                return LaneOutput::Wait(None, "the next chunk");
+            };
+            if chunk.epoch() != position.epoch {
+                self.position = None;
+                return LaneOutput::Restarted;
+            }
+            if chunk.play_at() - self.terms.delay > now {
+                break chunk;
+            }
+            self.skipped += 1;
+            position.cursor = position.cursor.next();
+        };
+        self.position = Some(position);
+        if let Some((until, why)) = self.obstacle(now, chunk) {
+            return LaneOutput::Wait(Some(until), why);
+        }
+        self.pace.spend(chunk.duration());
+        self.ledger.add(chunk.end(), chunk.message_bytes(self.terms.format), now);
+        self.position = Some(Position { cursor: position.cursor.next(), ..position });
+        LaneOutput::Send(Arc::clone(chunk))
+    }
+
+    fn start(&self, now: ServerTime, ring: &Ring) -> Option<Position> {
+        let cursor = ring.first_from(now + self.terms.start_lead);
+        ring.get(cursor).map(|chunk| Position { cursor, epoch: chunk.epoch() })
+    }
+
+    /// What keeps `chunk` from being sent now, and until when.
+    fn obstacle(&mut self, now: ServerTime, chunk: &Chunk) -> Option<(ServerTime, &'static str)> {
+        let earliest = chunk.play_at() - LEAD_MAX;
+        if now < earliest {
+            return Some((earliest, "the lead"));
+        }
+        let bytes = chunk.message_bytes(self.terms.format);
+        if let Some(until) = self.ledger.room_at(now, bytes, &self.terms) {
+            return Some((until, "room in the client's buffer"));
+        }
+        let until = self.pace.ready_at(now, chunk.duration())?;
+        Some((until, "pace"))
+    }
+}
+
+/// Chunks that were sent and have not been heard.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// When each ends, and its bytes, in the order of sending. Bounded by the lead: a chunk is sent at most
+    /// [`LEAD_MAX`] before it is heard, and forgotten once it ended.
+    sent: VecDeque<(ServerTime, u64)>,
+}
+
+impl Ledger {
+    fn add(&mut self, end: ServerTime, bytes: u64, now: ServerTime) {
+        // Not earlier, though a delay lets them count for less: a delay may become shorter again.
+        while self.sent.front().is_some_and(|&(end, _)| end <= now) {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((end, bytes));
+    }
+
+    /// When there is room for `bytes` more; `None` is now.
+    fn room_at(&self, now: ServerTime, bytes: u64, terms: &AudioTerms) -> Option<ServerTime> {
+        let heard_at = |end: ServerTime| end - terms.delay;
+        let mut count: u64 = (self.sent.iter())
+            .filter(|&&(end, _)| heard_at(end) > now)
+            .map(|&(_, bytes)| bytes)
+            .sum();
+        let mut until = None;
+        for &(end, freed) in self.sent.iter().filter(|&&(end, _)| heard_at(end) > now) {
+            if count.saturating_add(bytes) <= terms.capacity_bytes {
+                break;
+            }
+            count -= freed;
+            until = Some(heard_at(end));
+        }
+        until
+    }
+}
+
+/// A bucket of audio time that fills at [`CATCH_UP`] and holds [`BURST`].
+#[derive(Debug)]
+struct Pace {
+    credit: ServerSpan,
+    counted_at: ServerTime,
+}
+
+impl Pace {
+    /// When `cost` may be spent; `None` is now.
+    fn ready_at(&mut self, now: ServerTime, cost: ServerSpan) -> Option<ServerTime> {
+        let passed = (now - self.counted_at).max(ServerSpan::ZERO);
+        self.credit = (self.credit + passed * CATCH_UP).min(BURST);
+        self.counted_at = now;
+        let missing = (cost - self.credit).as_micros();
+        (missing > 0).then(|| now + ServerSpan::from_micros((missing + CATCH_UP - 1) / CATCH_UP))
+    }
+
+    fn spend(&mut self, cost: ServerSpan) {
+        self.credit -= cost;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::fixture::{CHUNK, at, chunk, fill};
+
+    const CHUNK_BYTES: u64 = 9_609;
+
+    fn terms() -> AudioTerms {
+        AudioTerms {
+            format: WireFormat::Pcm16,
+            start_lead: ServerSpan::from_millis(250),
+            delay: ServerSpan::ZERO,
+            capacity_bytes: 64 << 20,
+        }
+    }
+
+    /// Everything that may be sent at `now`, and what stops the rest.
+    fn drain(
+        lane: &mut AudioLane,
+        now: ServerTime,
+        ring: &Ring,
+    ) -> (Vec<ServerTime>, Option<ServerTime>, &'static str) {
+        let mut sent = Vec::new();
+        loop {
+            match lane.poll(now, ring) {
+                LaneOutput::Send(chunk) => sent.push(chunk.play_at()),
+                LaneOutput::Wait(until, why) => return (sent, until, why),
+                LaneOutput::Restarted => panic!("the timeline did not move"),
+            }
+        }
+    }
+
+    #[test]
+    fn starts_with_the_first_chunk_beyond_the_start_lead() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        // 1,010 + 250 falls into the chunk of 1,250: the one after it is the first.
+        let mut lane = AudioLane::new(terms(), at(1_010));
+        let (sent, ..) = drain(&mut lane, at(1_010), &ring);
+        assert_eq!(sent[0], at(1_300));
+        let mut lane = AudioLane::new(terms(), at(1_000));
+        assert_eq!(drain(&mut lane, at(1_000), &ring).0[0], at(1_250));
+    }
+
+    #[test]
+    fn waits_for_a_chunk_when_none_is_far_enough_ahead() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(250), at(0));
+        let mut lane = AudioLane::new(terms(), at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring), (vec![], None, "a chunk far enough ahead"));
+        fill(&mut ring, at(250), at(300), at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring), (vec![at(250)], None, "the next chunk"));
+    }
+
+    #[test]
+    fn a_second_at_once_and_then_twice_real_time() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut lane = AudioLane::new(terms(), at(0));
+        let (sent, until, why) = drain(&mut lane, at(0), &ring);
+        assert_eq!((sent.len(), until, why), (20, Some(at(25)), "pace"));
+        assert!(drain(&mut lane, at(24), &ring).0.is_empty());
+        assert_eq!(drain(&mut lane, at(25), &ring).0.len(), 1);
+        assert_eq!(drain(&mut lane, at(525), &ring).0.len(), 20);
+        // However long it was away, never more than the burst.
+        assert_eq!(drain(&mut lane, at(2_000), &ring).0.len(), 20);
+    }
+
+    #[test]
+    fn capacity_is_full_at_the_exact_byte() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        for (capacity_bytes, chunks) in
+            [(3 * CHUNK_BYTES, 3), (3 * CHUNK_BYTES - 1, 2), (4 * CHUNK_BYTES - 1, 3)]
+        {
+            let mut lane = AudioLane::new(AudioTerms { capacity_bytes, ..terms() }, at(0));
+            let (sent, until, why) = drain(&mut lane, at(0), &ring);
+            assert_eq!((sent.len(), why), (chunks, "room in the client's buffer"));
+            // The chunk of 250 has been heard at 300, not a microsecond before.
+            assert_eq!(until, Some(at(300)));
+            let almost = at(300) - ServerSpan::from_micros(1);
+            assert!(drain(&mut lane, almost, &ring).0.is_empty());
+            assert_eq!(drain(&mut lane, at(300), &ring).0.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_delay_frees_the_buffer_sooner_and_a_shorter_one_takes_it_back() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let early = AudioTerms {
+            capacity_bytes: CHUNK_BYTES,
+            delay: ServerSpan::from_millis(100),
+            ..terms()
+        };
+        let mut lane = AudioLane::new(early, at(0));
+        assert_eq!(
+            drain(&mut lane, at(0), &ring),
+            (vec![at(250)], Some(at(200)), "room in the client's buffer")
+        );
+        lane.set_terms(AudioTerms { delay: ServerSpan::ZERO, ..early });
+        assert_eq!(drain(&mut lane, at(200), &ring).1, Some(at(300)));
+    }
+
+    #[test]
+    fn late_chunks_are_left_out_and_counted() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let delay = ServerSpan::from_millis(10);
+        let capacity_bytes = CHUNK_BYTES;
+        let mut lane = AudioLane::new(AudioTerms { delay, capacity_bytes, ..terms() }, at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
+        // The socket was stuck until 390: the chunk of 400 would come just too late with its delay.
+        assert_eq!(drain(&mut lane, at(390), &ring).0, [at(450)]);
+        assert_eq!(lane.skipped(), 3);
+    }
+
+    #[test]
+    fn what_the_ring_has_forgotten_is_counted_too() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(1_000), at(0));
+        let mut lane = AudioLane::new(AudioTerms { capacity_bytes: CHUNK_BYTES, ..terms() }, at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
+        fill(&mut ring, at(1_000), at(5_000), at(800));
+        assert_eq!(drain(&mut lane, at(800), &ring).0, [at(850)]);
+        assert_eq!(lane.skipped(), 11);
+    }
+
+    #[test]
+    fn never_more_than_the_lead_ahead() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(6_000), at(0));
+        let mut lane = AudioLane::new(AudioTerms { start_lead: LEAD_MAX, ..terms() }, at(0));
+        let (sent, until, why) = drain(&mut lane, at(0), &ring);
+        assert_eq!((sent, until, why), (vec![at(5_000)], Some(at(50)), "the lead"));
+    }
+
+    #[test]
+    fn a_new_epoch_is_a_new_start_with_the_start_lead() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(400), at(0));
+        let mut lane = AudioLane::new(terms(), at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring).0.len(), 3);
+        for play_at in [1_500, 1_550, 1_600] {
+            ring.push(chunk(at(play_at), 1), at(1_300));
+        }
+        assert!(matches!(lane.poll(at(1_300), &ring), LaneOutput::Restarted));
+        assert_eq!(drain(&mut lane, at(1_300), &ring).0, [at(1_550), at(1_600)]);
+    }
+
+    #[test]
+    fn the_ledger_does_not_grow_with_the_party() {
+        let mut ring = Ring::default();
+        let mut lane = AudioLane::new(terms(), at(0));
+        let mut now = at(0);
+        let mut next = at(0);
+        for _ in 0..2_000 {
+            fill(&mut ring, next, now + LEAD_MAX, now);
+            next = next.max(now + LEAD_MAX);
+            drain(&mut lane, now, &ring);
+            now += CHUNK;
+        }
+        assert!(lane.ledger.sent.len() <= 102, "{}", lane.ledger.sent.len());
+        assert_eq!(lane.skipped(), 0);
+    }
+}

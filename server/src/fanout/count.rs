@@ -1,0 +1,108 @@
+//! Who is connected: one connection for each client id, and how many of them listen.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The connected clients.
+#[derive(Debug, Default)]
+pub(crate) struct Roster {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_client: BTreeMap<String, Entry>,
+    registered: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Tells a connection from a later one of the same client.
+    number: u64,
+    listens: bool,
+    replace: oneshot::Sender<()>,
+}
+
+impl Roster {
+    /// Enters a connection of `client_id`. An older one of the same client is told that it is replaced.
+    ///
+    /// Returns the entry, which leaves the roster when dropped, and what resolves with `Ok` when this
+    /// connection is replaced in turn.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        client_id: &str,
+        listens: bool,
+    ) -> (Registration, oneshot::Receiver<()>) {
+        let (replace, replaced) = oneshot::channel();
+        let mut entries = self.lock();
+        entries.registered += 1;
+        let number = entries.registered;
+        let entry = Entry { number, listens, replace };
+        if let Some(older) = entries.by_client.insert(client_id.to_owned(), entry) {
+            // An error says that the older one has just ended by itself.
+            let _ = older.replace.send(());
+        }
+        drop(entries);
+        let client_id = client_id.to_owned();
+        (Registration { roster: Arc::clone(self), client_id, number }, replaced)
+    }
+
+    /// How many connections have an active player.
+    pub(crate) fn listeners(&self) -> usize {
+        self.lock().by_client.values().filter(|entry| entry.listens).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the roster.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    roster: Arc<Roster>,
+    client_id: String,
+    number: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut entries = self.roster.lock();
+        // The place may already belong to the connection that replaced this one.
+        if entries.by_client.get(&self.client_id).is_some_and(|entry| entry.number == self.number) {
+            entries.by_client.remove(&self.client_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_players_count() {
+        let roster = Arc::new(Roster::default());
+        let (speaker, _) = roster.register("speaker", true);
+        let (_screen, _) = roster.register("screen", false);
+        assert_eq!(roster.listeners(), 1);
+        drop(speaker);
+        assert_eq!(roster.listeners(), 0);
+    }
+
+    #[test]
+    fn a_newer_connection_replaces_the_older_one_and_outlives_it() {
+        let roster = Arc::new(Roster::default());
+        let (older, mut told) = roster.register("phone", true);
+        assert!(told.try_recv().is_err());
+        let (newer, mut untold) = roster.register("phone", true);
+        assert_eq!(told.try_recv(), Ok(()));
+        assert_eq!(roster.listeners(), 1);
+        drop(older);
+        assert_eq!(roster.listeners(), 1);
+        assert!(untold.try_recv().is_err());
+        drop(newer);
+        assert_eq!(roster.listeners(), 0);
+    }
+}

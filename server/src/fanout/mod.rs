@@ -1,0 +1,59 @@
+//! Brings each chunk to every listener.
+//!
+//! Listeners pull: the hub holds one ring of chunks for all, and a listener has nothing but a position in
+//! it. A slow listener therefore costs itself only, and publishing a chunk costs the same for one listener
+//! as for a thousand.
+//!
+//! All of it is pure, but for the locks of `hub` and `count`.
+
+pub(crate) mod audio_lane;
+pub(crate) mod chunk;
+pub(crate) mod count;
+pub(crate) mod hub;
+pub(crate) mod outbox;
+pub(crate) mod ring;
+pub(crate) mod stage;
+
+#[cfg(test)]
+pub(crate) mod fixture {
+    //! Chunks and rings for tests.
+
+    use std::sync::Arc;
+
+    use protocol::audio::FrameIndex;
+    use protocol::time::{ServerSpan, ServerTime};
+
+    use super::chunk::Chunk;
+    use super::ring::Ring;
+    use crate::pipeline::CHUNK_FRAMES;
+    use crate::pipeline::chunker::Cut;
+    use crate::pipeline::timeline::Stamp;
+    use crate::source::CHANNELS;
+
+    /// Length of a whole chunk.
+    pub(crate) const CHUNK: ServerSpan = ServerSpan::from_millis(50);
+
+    /// So many milliseconds.
+    pub(crate) fn at(millis: i64) -> ServerTime {
+        ServerTime::from_micros(millis * 1_000)
+    }
+
+    /// A whole chunk of near silence.
+    pub(crate) fn chunk(play_at: ServerTime, epoch: u32) -> Arc<Chunk> {
+        let cut = Cut {
+            first: FrameIndex(0),
+            samples: vec![0.25; CHUNK_FRAMES * CHANNELS].into(),
+            resolution_bits: 16,
+        };
+        Arc::new(Chunk::new(cut, Stamp { play_at, end: play_at + CHUNK, epoch }))
+    }
+
+    /// Appends chunks to `ring`, one after the other from `from` up to and without `to`.
+    pub(crate) fn fill(ring: &mut Ring, from: ServerTime, to: ServerTime, now: ServerTime) {
+        let mut play_at = from;
+        while play_at < to {
+            ring.push(chunk(play_at, 0), now);
+            play_at += CHUNK;
+        }
+    }
+}

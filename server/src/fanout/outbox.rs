@@ -1,0 +1,360 @@
+//! What one connection sends next.
+//!
+//! Pure: it reads no clock and knows no socket. Three lanes, drained in this order:
+//!
+//! 1. time replies, because half of their delay becomes an error of the client's clock;
+//! 2. control messages;
+//! 3. audio, pulled from the ring when the other two are empty.
+//!
+//! Each is bounded. A full time lane forgets its oldest reply, which the client asks for again. Control
+//! state that has been overtaken is replaced by its successor; a control lane that is full all the same
+//! belongs to a client that does not read, and ends its connection. Audio has no queue of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use protocol::message::{ServerMessage, StreamFormat, StreamStart, UnstampedTimeReply};
+use protocol::time::ServerTime;
+
+use super::audio_lane::{AudioLane, AudioTerms, LaneOutput};
+use super::chunk::Chunk;
+use super::ring::Ring;
+use crate::pipeline::encoder::WireFormat;
+
+/// Most time replies that wait. A client keeps one probe in flight, in a burst eight.
+const REPLIES_MAX: usize = 16;
+
+/// Most control messages that wait. A connection has fewer than ten even while everything changes.
+const CONTROL_MAX: usize = 64;
+
+/// Codes of RFC 6455, section 7.4.1.
+pub(crate) mod close_code {
+    /// The purpose of the connection is fulfilled.
+    pub(crate) const NORMAL: u16 = 1000;
+    /// The server goes down.
+    pub(crate) const GOING_AWAY: u16 = 1001;
+    /// The client broke the protocol.
+    pub(crate) const PROTOCOL: u16 = 1002;
+    /// The client can take nothing that the server has.
+    pub(crate) const UNSUPPORTED: u16 = 1003;
+    /// The client exceeds a limit.
+    pub(crate) const POLICY: u16 = 1008;
+}
+
+/// How a connection ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Close {
+    /// One of [`close_code`].
+    pub(crate) code: u16,
+    /// For the person who reads the client's log.
+    pub(crate) reason: String,
+    /// Reason of a `server/error` that goes first. Clients of the encrypted generation expect one.
+    pub(crate) error: Option<&'static str>,
+}
+
+impl Close {
+    /// A close without a `server/error`.
+    pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), error: None }
+    }
+}
+
+/// What the socket does next.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Stamp this reply and send it.
+    TimeReply(UnstampedTimeReply),
+    /// Send this message.
+    Message(ServerMessage),
+    /// Send this chunk in this format.
+    Audio(Arc<Chunk>, WireFormat),
+    /// Close, and ask no more.
+    Close(Close),
+    /// Nothing until this time or until something happens. The text says what is waited for.
+    Wait(Option<ServerTime>, &'static str),
+}
+
+/// The lanes of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    replies: VecDeque<UnstampedTimeReply>,
+    control: VecDeque<ServerMessage>,
+    audio: Option<AudioLane>,
+    close: Option<Close>,
+}
+
+impl Outbox {
+    /// Queues the answer to `client/time`.
+    pub(crate) fn push_time_reply(&mut self, reply: UnstampedTimeReply) {
+        if self.replies.len() >= REPLIES_MAX {
+            self.replies.pop_front();
+        }
+        self.replies.push_back(reply);
+    }
+
+    /// Queues a control message.
+    ///
+    /// It takes the place of a queued one of its kind, unless a stream message stands between: the order
+    /// of streams and what surrounds them means something. State messages must be whole, not deltas.
+    pub(crate) fn push(&mut self, message: ServerMessage) {
+        for queued in self.control.iter_mut().rev() {
+            if overtakes(&message, queued) {
+                *queued = message;
+                return;
+            }
+            if is_stream(queued) {
+                break;
+            }
+        }
+        if self.control.len() >= CONTROL_MAX {
+            let reason = "too slow: control messages are not being read";
+            self.close_now(Close::new(close_code::POLICY, reason));
+            return;
+        }
+        self.control.push_back(message);
+    }
+
+    /// Starts a stream, or goes on with a running one under other terms.
+    pub(crate) fn start_audio(&mut self, terms: AudioTerms, now: ServerTime) {
+        match &mut self.audio {
+            Some(lane) => lane.set_terms(terms),
+            None => self.audio = Some(AudioLane::new(terms, now)),
+        }
+        self.push(stream_start(terms.format));
+    }
+
+    /// Changes the terms of a running stream that concern its timing.
+    pub(crate) fn set_audio_terms(&mut self, terms: AudioTerms) {
+        if let Some(lane) = &mut self.audio {
+            lane.set_terms(terms);
+        }
+    }
+
+    /// Ends the stream: no chunk goes out after this. The caller queues `stream/end`.
+    pub(crate) fn stop_audio(&mut self) {
+        self.audio = None;
+    }
+
+    /// Closes when everything that is queued by now has been sent. Only the first close counts.
+    pub(crate) fn close(&mut self, close: Close) {
+        self.close.get_or_insert(close);
+    }
+
+    /// Closes and drops what is queued.
+    pub(crate) fn close_now(&mut self, close: Close) {
+        self.replies.clear();
+        self.control.clear();
+        self.close(close);
+    }
+
+    /// Whether a close is queued or was handed out.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.close.is_some()
+    }
+
+    /// The next thing to do at `now`.
+    pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> Output {
+        if let Some(reply) = self.replies.pop_front() {
+            return Output::TimeReply(reply);
+        }
+        if let Some(message) = self.control.pop_front() {
+            return Output::Message(message);
+        }
+        if let Some(close) = &self.close {
+            return Output::Close(close.clone());
+        }
+        let Some(lane) = &mut self.audio else {
+            return Output::Wait(None, "a message");
+        };
+        let skipped = lane.skipped();
+        let output = lane.poll(now, ring);
+        if lane.skipped() > skipped {
+            tracing::debug!(chunks = lane.skipped() - skipped, "left out late chunks");
+        }
+        match output {
+            LaneOutput::Send(chunk) => Output::Audio(chunk, lane.format()),
+            LaneOutput::Restarted => Output::Message(stream_start(lane.format())),
+            LaneOutput::Wait(until, why) => Output::Wait(until, why),
+        }
+    }
+}
+
+fn stream_start(format: WireFormat) -> ServerMessage {
+    let format = StreamFormat { format: format.audio_format(), codec_header: None };
+    StreamStart { player: Some(format), server_transmitted: None }.into()
+}
+
+fn is_stream(message: &ServerMessage) -> bool {
+    use ServerMessage::{StreamClear, StreamEnd, StreamStart};
+    matches!(message, StreamStart(_) | StreamClear(_) | StreamEnd(_))
+}
+
+/// Whether a queued message says nothing that `new` does not say better.
+fn overtakes(new: &ServerMessage, queued: &ServerMessage) -> bool {
+    match (new, queued) {
+        (ServerMessage::GroupUpdate(_), ServerMessage::GroupUpdate(_))
+        | (ServerMessage::StreamStart(_), ServerMessage::StreamStart(_)) => true,
+        (ServerMessage::State(new), ServerMessage::State(queued)) => {
+            new.metadata.is_some() == queued.metadata.is_some()
+                && new.controller.is_some() == queued.controller.is_some()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::fixture::{at, fill};
+    use protocol::message::{GroupUpdate, PlaybackState, ServerState, StreamEnd};
+    use protocol::time::{ClientTime, ServerSpan};
+
+    fn reply(number: i64) -> UnstampedTimeReply {
+        UnstampedTimeReply {
+            client_transmitted: ClientTime::from_micros(number),
+            server_received: at(0),
+        }
+    }
+
+    fn update(playback: PlaybackState) -> ServerMessage {
+        GroupUpdate { playback_state: Some(playback), ..GroupUpdate::default() }.into()
+    }
+
+    fn terms() -> AudioTerms {
+        AudioTerms {
+            format: WireFormat::Pcm16,
+            start_lead: ServerSpan::from_millis(250),
+            delay: ServerSpan::ZERO,
+            capacity_bytes: 1 << 20,
+        }
+    }
+
+    /// One word for each thing that comes out at time 0, until there is nothing.
+    fn drain(outbox: &mut Outbox, ring: &Ring) -> Vec<&'static str> {
+        let mut words = Vec::new();
+        loop {
+            words.push(match outbox.poll(at(0), ring) {
+                Output::TimeReply(_) => "time",
+                Output::Message(message) => message.type_name(),
+                Output::Audio(..) => "audio",
+                Output::Close(_) => "close",
+                Output::Wait(..) => return words,
+            });
+            if words.last() == Some(&"close") {
+                return words;
+            }
+        }
+    }
+
+    #[test]
+    fn time_goes_first_then_control_then_audio() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(350), at(0));
+        let mut outbox = Outbox::default();
+        outbox.push(update(PlaybackState::Playing));
+        outbox.start_audio(terms(), at(0));
+        outbox.push_time_reply(reply(1));
+        let words = ["time", "group/update", "stream/start", "audio", "audio"];
+        assert_eq!(drain(&mut outbox, &ring), words);
+    }
+
+    #[test]
+    fn a_time_reply_passes_a_burst_of_audio() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut outbox = Outbox::default();
+        outbox.start_audio(terms(), at(0));
+        for _ in 0..5 {
+            assert!(!matches!(outbox.poll(at(0), &ring), Output::Wait(..)));
+        }
+        outbox.push_time_reply(reply(1));
+        assert!(matches!(outbox.poll(at(0), &ring), Output::TimeReply(_)));
+    }
+
+    #[test]
+    fn a_full_time_lane_forgets_the_oldest() {
+        let mut outbox = Outbox::default();
+        for number in 0..20 {
+            outbox.push_time_reply(reply(number));
+        }
+        let ring = Ring::default();
+        let stamps: Vec<i64> = std::iter::from_fn(|| match outbox.poll(at(0), &ring) {
+            Output::TimeReply(reply) => Some(reply.client_transmitted.as_micros()),
+            _ => None,
+        })
+        .collect();
+        assert_eq!(stamps, (4..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn overtaken_state_is_replaced_but_not_across_a_stream_message() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1_000 {
+            outbox.push(update(PlaybackState::Playing));
+            outbox.push(ServerState::default().into());
+        }
+        outbox.push(StreamEnd::default().into());
+        outbox.push(update(PlaybackState::Stopped));
+        outbox.push(update(PlaybackState::Playing));
+        let words = drain(&mut outbox, &Ring::default());
+        assert_eq!(words, ["group/update", "server/state", "stream/end", "group/update"]);
+    }
+
+    #[test]
+    fn a_full_control_lane_ends_the_connection() {
+        let mut outbox = Outbox::default();
+        outbox.push_time_reply(reply(1));
+        for _ in 0..CONTROL_MAX {
+            outbox.push(StreamEnd::default().into());
+        }
+        assert!(!outbox.is_closing());
+        outbox.push(StreamEnd::default().into());
+        assert!(outbox.is_closing());
+        assert_eq!(drain(&mut outbox, &Ring::default()), ["close"]);
+    }
+
+    #[test]
+    fn a_close_lets_messages_out_but_no_audio() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut outbox = Outbox::default();
+        outbox.start_audio(terms(), at(0));
+        outbox.push_time_reply(reply(1));
+        outbox.close(Close::new(close_code::GOING_AWAY, "first"));
+        outbox.close(Close::new(close_code::NORMAL, "second"));
+        assert_eq!(drain(&mut outbox, &ring), ["time", "stream/start", "close"]);
+        let Output::Close(close) = outbox.poll(at(0), &ring) else { panic!("not closed") };
+        assert_eq!(close.reason, "first");
+    }
+
+    #[test]
+    fn no_chunk_leaves_after_the_stream_has_ended() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut outbox = Outbox::default();
+        outbox.start_audio(terms(), at(0));
+        assert!(matches!(outbox.poll(at(0), &ring), Output::Message(_)));
+        assert!(matches!(outbox.poll(at(0), &ring), Output::Audio(..)));
+        outbox.stop_audio();
+        outbox.push(StreamEnd::default().into());
+        assert_eq!(drain(&mut outbox, &ring), ["stream/end"]);
+    }
+
+    #[test]
+    fn another_format_goes_on_where_the_stream_is() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(400), at(0));
+        let mut outbox = Outbox::default();
+        outbox.start_audio(terms(), at(0));
+        assert!(matches!(outbox.poll(at(0), &ring), Output::Message(_)));
+        let Output::Audio(first, WireFormat::Pcm16) = outbox.poll(at(0), &ring) else {
+            panic!("no chunk of 16 bits");
+        };
+        outbox.start_audio(AudioTerms { format: WireFormat::Pcm24, ..terms() }, at(0));
+        assert!(matches!(outbox.poll(at(0), &ring), Output::Message(_)));
+        let Output::Audio(second, WireFormat::Pcm24) = outbox.poll(at(0), &ring) else {
+            panic!("no chunk of 24 bits");
+        };
+        assert_eq!(second.play_at(), first.end());
+    }
+}

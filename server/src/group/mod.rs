@@ -1,0 +1,171 @@
+//! The party: what plays, and from when on each title is heard.
+//!
+//! Pure. Audio is made seconds before it is heard, so everything here carries the time at which it becomes
+//! true, and [`Group::view`] says what is true at a given moment.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use protocol::message::PlaybackState;
+use protocol::time::ServerTime;
+
+use crate::source::Track;
+
+/// Most titles held: the one that is heard and those within the lead. Tracks shorter than the lead divided
+/// by this are too short to read; when full, the newest replaces the one before.
+const MARKS_MAX: usize = 64;
+
+/// From `from` on, `track` is heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrackMark {
+    /// When.
+    pub(crate) from: ServerTime,
+    /// What.
+    pub(crate) track: Arc<Track>,
+    /// Milliseconds of it that have been heard before `from`.
+    pub(crate) progress_ms: u64,
+}
+
+/// The single group of a party. Everyone is in it.
+#[derive(Debug)]
+pub(crate) struct Group {
+    id: String,
+    name: String,
+    begun: bool,
+    ends: Option<ServerTime>,
+    /// The newest of those that have begun comes first, then those to come, in order.
+    marks: VecDeque<TrackMark>,
+}
+
+/// What is true of a group at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct View<'a> {
+    /// Whether it plays.
+    pub(crate) playback: PlaybackState,
+    /// The track that is heard; the last one when it has ended.
+    pub(crate) now_playing: Option<&'a TrackMark>,
+    /// When the last frame has been heard, if that is the past.
+    pub(crate) ended: Option<ServerTime>,
+    /// When the view will differ, if that is known.
+    pub(crate) changes_at: Option<ServerTime>,
+}
+
+impl Group {
+    /// A group that is stopped.
+    pub(crate) fn new(id: String, name: String) -> Self {
+        Self { id, name, begun: false, ends: None, marks: VecDeque::new() }
+    }
+
+    /// Names the group on the wire.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// For people.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// There is audio now, or soon.
+    pub(crate) fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// The last frame has been heard at `at`. Only the first call counts.
+    pub(crate) fn end(&mut self, at: ServerTime) {
+        self.ends.get_or_insert(at);
+    }
+
+    /// Takes note of a track. Marks come in the order of their times.
+    pub(crate) fn mark(&mut self, mark: TrackMark, now: ServerTime) {
+        while self.marks.get(1).is_some_and(|second| second.from <= now) {
+            self.marks.pop_front();
+        }
+        if self.marks.len() >= MARKS_MAX {
+            self.marks.pop_back();
+        }
+        self.marks.push_back(mark);
+    }
+
+    /// What is true at `now`.
+    pub(crate) fn view(&self, now: ServerTime) -> View<'_> {
+        let ended = self.ends.filter(|&ends| ends <= now);
+        let heard = self.marks.partition_point(|mark| mark.from <= now);
+        let next_mark = self.marks.get(heard).map(|mark| mark.from);
+        let changes = [next_mark, self.ends.filter(|_| ended.is_none())];
+        View {
+            playback: if self.begun && ended.is_none() {
+                PlaybackState::Playing
+            } else {
+                PlaybackState::Stopped
+            },
+            now_playing: heard.checked_sub(1).and_then(|at| self.marks.get(at)),
+            ended,
+            changes_at: changes.into_iter().flatten().min(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> ServerTime {
+        ServerTime::from_micros(millis * 1_000)
+    }
+
+    fn mark(from: i64, title: &str) -> TrackMark {
+        let track = Arc::new(Track { title: title.to_owned(), ..Track::default() });
+        TrackMark { from: at(from), track, progress_ms: 0 }
+    }
+
+    fn group() -> Group {
+        Group::new("id".to_owned(), "name".to_owned())
+    }
+
+    fn title<'a>(view: &View<'a>) -> Option<&'a str> {
+        view.now_playing.map(|mark| mark.track.title.as_str())
+    }
+
+    #[test]
+    fn a_title_is_true_when_it_is_heard() {
+        let mut group = group();
+        group.begin();
+        group.mark(mark(1_000, "one"), at(0));
+        group.mark(mark(3_000, "two"), at(0));
+        let before = group.view(at(999));
+        assert_eq!((title(&before), before.changes_at), (None, Some(at(1_000))));
+        let first = group.view(at(2_999));
+        assert_eq!((title(&first), first.changes_at), (Some("one"), Some(at(3_000))));
+        let second = group.view(at(3_000));
+        assert_eq!((title(&second), second.changes_at), (Some("two"), None));
+    }
+
+    #[test]
+    fn the_party_stops_when_the_last_frame_has_been_heard() {
+        let mut group = group();
+        assert_eq!(group.view(at(0)).playback, PlaybackState::Stopped);
+        group.begin();
+        group.mark(mark(1_000, "one"), at(0));
+        group.end(at(5_000));
+        group.end(at(9_000));
+        let last = group.view(at(4_999));
+        assert_eq!((last.playback, last.changes_at), (PlaybackState::Playing, Some(at(5_000))));
+        let over = group.view(at(5_000));
+        assert_eq!((over.playback, over.ended), (PlaybackState::Stopped, Some(at(5_000))));
+        assert_eq!((title(&over), over.changes_at), (Some("one"), None));
+    }
+
+    #[test]
+    fn past_titles_are_forgotten_and_too_many_do_not_pile_up() {
+        let mut group = group();
+        for number in 0..10_000 {
+            group.mark(mark(number, &number.to_string()), at(0));
+        }
+        assert_eq!(group.marks.len(), MARKS_MAX);
+        assert_eq!(title(&group.view(at(60_000))), Some("9999"));
+        group.mark(mark(70_000, "next"), at(60_000));
+        assert_eq!(group.marks.len(), 2);
+        assert_eq!(title(&group.view(at(60_000))), Some("9999"));
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads the command line, starts the server, waits for a signal. Nothing else.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use server::config::Config;
+use server::server::{Server, join_url, url};
+use tracing_subscriber::EnvFilter;
+
+/// How long stopping may take. Container runtimes kill after ten seconds, people after two.
+const STOP_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// Exit code for a start that the person has to change something for, as clap's.
+const EXIT_USAGE: u8 = 2;
+
+/// Exit code of a process that ended on the second interrupt: 128 and the signal's number.
+const EXIT_INTERRUPTED: i32 = 130;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        // The message says what is expected; what clap puts below it is for mistyped options.
+        Err(error) if error.kind() == ErrorKind::ValueValidation => {
+            let text = error.to_string();
+            writeln!(io::stderr(), "{}", text.lines().next().unwrap_or_default())?;
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+        Err(error) => error.exit(),
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let code = runtime.block_on(run(config));
+    // Not dropped: that would wait for a decode that blocks.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let (host, show_qr) = (config.host.clone(), config.qr || io::stderr().is_terminal());
+    let mut signals = Signals::new()?;
+    let server = match Server::start(config).await {
+        Ok(server) => server,
+        Err(error) => {
+            writeln!(io::stderr(), "error: {error}")?;
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
+    };
+    let address = server.local_addr();
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on {}", url(&host, address.port()))?;
+    stdout.flush()?;
+    if show_qr {
+        invite(&join_url(&host, address))?;
+    }
+    signals.next().await;
+    tracing::info!("stopping");
+    tokio::spawn(async move {
+        signals.next().await;
+        exit_now();
+    });
+    if !server.shutdown(STOP_WITHIN).await {
+        tracing::warn!("stopped without waiting for everyone");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the address for guests and its QR code.
+fn invite(url: &str) -> anyhow::Result<()> {
+    let mut stderr = io::stderr().lock();
+    writeln!(stderr, "\n  Join the party: {url}\n")?;
+    let code = fast_qr::QRBuilder::new(url).build()?;
+    writeln!(stderr, "{}", code.to_str())?;
+    Ok(())
+}
+
+#[allow(clippy::exit, reason = "a second interrupt means now, whatever still runs")]
+fn exit_now() -> ! {
+    std::process::exit(EXIT_INTERRUPTED)
+}
+
+/// What asks the process to stop: an interrupt from the keyboard, or a request to terminate.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        // An error says that there is no console to be interrupted from.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

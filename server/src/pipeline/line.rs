@@ -1,0 +1,273 @@
+//! The way of a sample from the source to the hub: read, cut, stamp, publish; and from when on which title
+//! is heard.
+//!
+//! No thread and no clock: `pump` has both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::audio::FrameIndex;
+use protocol::time::ServerTime;
+
+use super::chunker::Chunker;
+use super::timeline::PartyTimeline;
+use super::{CHUNK_FRAMES, LEAD_MAX};
+use crate::fanout::chunk::Chunk;
+use crate::fanout::hub::Hub;
+use crate::group::TrackMark;
+use crate::source::{RATE_HZ, Source, Track};
+
+/// What is between the source and the hub.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    chunker: Chunker,
+    timeline: PartyTimeline,
+    /// The track of the frames that were read last.
+    current: Option<Playing>,
+    /// The track of the frames that were cut last.
+    running: Option<Playing>,
+    /// Tracks whose first frame is in the chunker.
+    beginning: Vec<Playing>,
+    epoch: u32,
+}
+
+/// A track and where it begins.
+#[derive(Clone, Debug)]
+struct Playing {
+    track: Arc<Track>,
+    first: FrameIndex,
+}
+
+impl Line {
+    /// Reads the source once and publishes what that completes. Returns whether there may be more.
+    pub(crate) fn turn(
+        &mut self,
+        source: &mut dyn Source,
+        hub: &Hub,
+        now: impl Fn() -> ServerTime,
+    ) -> bool {
+        let more = self.fill(source);
+        while let Some((chunk, marks)) = self.next(now(), !more) {
+            hub.publish(chunk, marks, now());
+        }
+        if !more {
+            hub.end(self.end().unwrap_or_else(now));
+        }
+        more
+    }
+
+    /// When frame 0 is heard, or would have been in the present epoch. `None` before the first chunk.
+    pub(crate) fn begins(&self) -> Option<ServerTime> {
+        self.timeline.time_of(FrameIndex(0))
+    }
+
+    /// How long to wait until the next chunk is wanted; `None` is not at all.
+    pub(crate) fn ahead(&self, now: ServerTime) -> Option<Duration> {
+        let wanted_at = self.timeline.time_of(self.chunker.next_cut())? - LEAD_MAX;
+        let micros = u64::try_from((wanted_at - now).as_micros()).ok()?;
+        (micros > 0).then(|| Duration::from_micros(micros))
+    }
+
+    /// Reads the source once. Returns whether there may be more.
+    fn fill(&mut self, source: &mut dyn Source) -> bool {
+        self.note_track(source.track());
+        match source.read() {
+            Ok(Some(pcm)) => {
+                self.chunker.push(&pcm);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::error!(%error, "the music stops");
+                false
+            }
+        }
+    }
+
+    /// Notes where a track begins: another one, or the same once more after its full length.
+    fn note_track(&mut self, track: &Track) {
+        let next = self.chunker.next_frame();
+        let begins = match &self.current {
+            Some(playing) if *playing.track == *track => {
+                let frames =
+                    track.duration_ms.map(|ms| ms.saturating_mul(u64::from(RATE_HZ)) / 1_000);
+                let once_more = frames
+                    .and_then(|frames| i64::try_from(frames).ok())
+                    .map(|frames| playing.first.0.saturating_add(frames.max(CHUNK_FRAMES as i64)));
+                match once_more {
+                    Some(first) if first <= next.0 => {
+                        Playing { track: Arc::clone(&playing.track), first: FrameIndex(first) }
+                    }
+                    _ => return,
+                }
+            }
+            _ => Playing { track: Arc::new(track.clone()), first: next },
+        };
+        self.current = Some(begins.clone());
+        self.beginning.push(begins);
+    }
+
+    /// The next chunk, made at `now`, and the tracks that begin in it. A short one only at the `end`.
+    fn next(&mut self, now: ServerTime, end: bool) -> Option<(Chunk, Vec<TrackMark>)> {
+        let cut = match self.chunker.cut() {
+            Some(cut) => cut,
+            None if end => self.chunker.finish()?,
+            None => return None,
+        };
+        let frames = self.chunker.next_cut().0 - cut.first.0;
+        let stamp = self.timeline.stamp(cut.first, frames, now);
+        let mut marks = Vec::new();
+        if stamp.epoch != self.epoch {
+            tracing::warn!("decoding fell behind: the party pauses and goes on");
+            self.epoch = stamp.epoch;
+            marks.extend(self.mark_running(cut.first));
+        }
+        let within = |playing: &mut Playing| playing.first < self.chunker.next_cut();
+        for begins in self.beginning.extract_if(.., within) {
+            let from = self.timeline.time_of(begins.first).unwrap_or(stamp.play_at);
+            marks.push(TrackMark { from, track: Arc::clone(&begins.track), progress_ms: 0 });
+            self.running = Some(begins);
+        }
+        Some((Chunk::new(cut, stamp), marks))
+    }
+
+    /// The track that runs across the start of a new epoch: its frames are heard later than was said.
+    fn mark_running(&self, first: FrameIndex) -> Option<TrackMark> {
+        let playing = self.running.as_ref()?;
+        let heard = u64::try_from(first.0 - playing.first.0).ok()?;
+        Some(TrackMark {
+            from: self.timeline.time_of(first)?,
+            track: Arc::clone(&playing.track),
+            progress_ms: heard.saturating_mul(1_000) / u64::from(RATE_HZ),
+        })
+    }
+
+    /// When the last frame that was cut has been heard. `None` when there was none.
+    fn end(&self) -> Option<ServerTime> {
+        self.timeline.time_of(self.chunker.next_cut())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{CHANNELS, Pcm, SourceError};
+    use protocol::time::ServerSpan;
+
+    /// Music of a stated number of frames for each track, in blocks of an odd size.
+    struct Score {
+        tracks: Vec<(Track, usize)>,
+        at: usize,
+    }
+
+    const BLOCK: usize = 1_000;
+
+    impl Score {
+        fn new(tracks: &[(&str, usize)]) -> Self {
+            let track = |&(title, frames): &(&str, usize)| {
+                let duration_ms = Some(frames as u64 / 48);
+                (Track { title: title.to_owned(), duration_ms, ..Track::default() }, frames)
+            };
+            Self { tracks: tracks.iter().map(track).collect(), at: 0 }
+        }
+    }
+
+    impl Source for Score {
+        fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+            while self.at + 1 < self.tracks.len() && self.tracks[self.at].1 == 0 {
+                self.at += 1;
+            }
+            let left = &mut self.tracks[self.at].1;
+            let frames = (*left).min(BLOCK);
+            *left -= frames;
+            if *left == 0 && self.at + 1 < self.tracks.len() {
+                self.at += 1;
+            }
+            let samples = vec![0.0; frames * CHANNELS];
+            Ok((frames > 0).then_some(Pcm { samples, resolution_bits: 16 }))
+        }
+
+        fn track(&self) -> &Track {
+            &self.tracks[self.at].0
+        }
+    }
+
+    fn at(millis: i64) -> ServerTime {
+        ServerTime::from_micros(millis * 1_000)
+    }
+
+    /// Everything the line makes of `score` at one time.
+    fn make(line: &mut Line, score: &mut Score, now: ServerTime) -> (Vec<Chunk>, Vec<TrackMark>) {
+        let (mut chunks, mut marks) = (Vec::new(), Vec::new());
+        loop {
+            let more = line.fill(score);
+            while let Some((chunk, begins)) = line.next(now, !more) {
+                chunks.push(chunk);
+                marks.extend(begins);
+            }
+            if !more {
+                return (chunks, marks);
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_gapless_and_the_last_one_is_short() {
+        let mut line = Line::default();
+        let (chunks, _) = make(&mut line, &mut Score::new(&[("one", 12_010)]), at(0));
+        assert_eq!(chunks.len(), 6);
+        assert!(chunks.windows(2).all(|pair| pair[0].end() == pair[1].play_at()));
+        assert_eq!(chunks[5].duration(), ServerSpan::from_micros(208));
+        assert_eq!(line.end(), chunks.last().map(Chunk::end));
+    }
+
+    #[test]
+    fn a_track_is_marked_at_the_frame_at_which_it_is_heard() {
+        let mut line = Line::default();
+        let mut score = Score::new(&[("one", 10_000), ("two", 7_000), ("three", 100)]);
+        let (chunks, marks) = make(&mut line, &mut score, at(0));
+        let start = chunks[0].play_at();
+        let heard: Vec<_> = (marks.iter())
+            .map(|mark| (mark.track.title.as_str(), (mark.from - start).as_micros()))
+            .collect();
+        assert_eq!(heard, [("one", 0), ("two", 208_333), ("three", 354_166)]);
+    }
+
+    #[test]
+    fn a_looped_track_begins_anew_after_its_length() {
+        let mut line = Line::default();
+        let mut score = Score::new(&[("loop", 4_800)]);
+        score.tracks[0].1 = 12_000;
+        let (chunks, marks) = make(&mut line, &mut score, at(0));
+        let start = chunks[0].play_at();
+        let starts: Vec<_> = marks.iter().map(|mark| (mark.from - start).as_micros()).collect();
+        assert_eq!(starts, [0, 100_000, 200_000]);
+        assert!(marks.iter().all(|mark| mark.progress_ms == 0));
+    }
+
+    #[test]
+    fn a_stall_in_a_track_moves_its_progress_with_it() {
+        let mut line = Line::default();
+        let mut score = Score::new(&[("one", 48_000)]);
+        line.fill(&mut score);
+        line.fill(&mut score);
+        line.fill(&mut score);
+        assert!(line.next(at(0), false).is_some());
+        line.fill(&mut score);
+        line.fill(&mut score);
+        let (chunk, marks) = line.next(at(3_000), false).unwrap();
+        assert_eq!((chunk.epoch(), chunk.play_at()), (1, at(4_000)));
+        assert_eq!((marks[0].from, marks[0].progress_ms), (at(4_000), 50));
+    }
+
+    #[test]
+    fn it_waits_when_it_is_the_lead_ahead() {
+        let mut line = Line::default();
+        assert_eq!(line.ahead(at(0)), None);
+        let (chunks, _) = make(&mut line, &mut Score::new(&[("one", 48_000 * 10)]), at(0));
+        let end = chunks.last().unwrap().end();
+        assert_eq!(line.ahead(end - LEAD_MAX), None);
+        let early = end - LEAD_MAX - ServerSpan::from_millis(7);
+        assert_eq!(line.ahead(early), Some(Duration::from_millis(7)));
+    }
+}

@@ -1,0 +1,80 @@
+//! The thread that turns the source into stamped chunks, a few seconds ahead of the clock.
+//!
+//! It blocks on decoding, which is why it is a thread. What it does between two looks at the clock is in
+//! [`Line`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::line::Line;
+use crate::fanout::hub::Hub;
+use crate::host_clock;
+use crate::source::Source;
+
+/// Longest sleep. The clock it waits for and the one that wakes it differ in rate by a few hundred ppm at
+/// most; looking again after a second makes that nothing.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// The running pump.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    finished: oneshot::Receiver<()>,
+}
+
+impl Pump {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it has no thread to give.
+    pub(crate) fn start(source: Box<dyn Source>, hub: Arc<Hub>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let (finish, finished) = oneshot::channel();
+        let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || {
+            run(source, &hub, &stopped);
+            // An error says that nobody waits for the end.
+            let _ = finish.send(());
+        })?;
+        Ok(Self { stop, thread, finished })
+    }
+
+    /// Asks the thread to end and returns when it has. A decode that blocks is not interrupted: whoever
+    /// cannot wait for it drops the future, and the thread ends with the process.
+    pub(crate) async fn stop(&mut self) {
+        self.ask();
+        // An error says that the thread is gone already.
+        let _ = (&mut self.finished).await;
+    }
+
+    fn ask(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.ask();
+    }
+}
+
+fn run(mut source: Box<dyn Source>, hub: &Hub, stop: &AtomicBool) {
+    let mut line = Line::default();
+    while !stop.load(Ordering::Acquire) {
+        if let Some(wait) = line.ahead(host_clock::now()) {
+            thread::park_timeout(wait.min(SLEEP_MAX));
+            continue;
+        }
+        if !line.turn(source.as_mut(), hub, host_clock::now) {
+            tracing::info!("the source has ended");
+            return;
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Says when each frame is heard.
+//!
+//! Time comes from the absolute frame index, never from adding durations. When decoding falls behind, the
+//! timeline moves forward once, as a new epoch: late audio is worse than a pause.
+
+use protocol::audio::{FrameIndex, Timeline};
+use protocol::time::{ServerSpan, ServerTime};
+
+use crate::source::RATE_HZ;
+
+/// How far ahead of now an epoch begins: what the wire assumes of a player that reports no minimum buffer
+/// (wire reference 5.1), so that listeners do not lose the epoch's first frames to their own start lead.
+const EPOCH_LEAD: ServerSpan = ServerSpan::from_secs(1);
+
+/// A chunk that is due sooner than this comes too late for most listeners: a network hop, a decode and an
+/// output's own latency are still ahead of it.
+const MARGIN: ServerSpan = ServerSpan::from_millis(100);
+
+/// When a chunk is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Time of its first frame.
+    pub(crate) play_at: ServerTime,
+    /// Time after its last frame.
+    pub(crate) end: ServerTime,
+    /// Which epoch it belongs to. Frames of one epoch follow each other without a gap.
+    pub(crate) epoch: u32,
+}
+
+/// The party's timeline.
+#[derive(Debug, Default)]
+pub(crate) struct PartyTimeline {
+    timeline: Option<Timeline>,
+    epoch: u32,
+}
+
+impl PartyTimeline {
+    /// When `frame` is heard if nothing falls behind. `None` before the first stamp.
+    pub(crate) fn time_of(&self, frame: FrameIndex) -> Option<ServerTime> {
+        self.timeline.map(|timeline| timeline.time_of(frame))
+    }
+
+    /// Stamps the `frames` frames from `first` on, which were made at `now`.
+    ///
+    /// Begins a new epoch if they are too late for the running one.
+    pub(crate) fn stamp(&mut self, first: FrameIndex, frames: i64, now: ServerTime) -> Stamp {
+        let in_time = |timeline: &Timeline| timeline.time_of(first) >= now + MARGIN;
+        let timeline = match self.timeline.filter(in_time) {
+            Some(timeline) => timeline,
+            None => self.begin_epoch(first, now),
+        };
+        Stamp {
+            play_at: timeline.time_of(first),
+            end: timeline.time_of(FrameIndex(first.0 + frames)),
+            epoch: self.epoch,
+        }
+    }
+
+    fn begin_epoch(&mut self, first: FrameIndex, now: ServerTime) -> Timeline {
+        // Frame 0 may lie in the past, or never have been heard at this epoch's pace: it only anchors.
+        let zero = Timeline::new(ServerTime::from_micros(0), RATE_HZ).duration_of(first.0);
+        let timeline = Timeline::new(now + EPOCH_LEAD - zero, RATE_HZ);
+        if self.timeline.is_some() {
+            self.epoch += 1;
+        }
+        self.timeline = Some(timeline);
+        timeline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: i64 = 2_400;
+
+    fn at(millis: i64) -> ServerTime {
+        ServerTime::from_micros(millis * 1_000)
+    }
+
+    #[test]
+    fn frames_follow_the_start_without_a_gap() {
+        let mut timeline = PartyTimeline::default();
+        assert_eq!(timeline.time_of(FrameIndex(0)), None);
+        let mut end = at(500) + EPOCH_LEAD;
+        for chunk in 0..100 {
+            let stamp = timeline.stamp(FrameIndex(chunk * CHUNK), CHUNK, at(500));
+            assert_eq!((stamp.play_at, stamp.epoch), (end, 0));
+            end = stamp.end;
+        }
+        assert_eq!(end - at(500), EPOCH_LEAD + ServerSpan::from_secs(5));
+    }
+
+    #[test]
+    fn falling_behind_begins_one_new_epoch_with_a_full_lead() {
+        let mut timeline = PartyTimeline::default();
+        timeline.stamp(FrameIndex(0), CHUNK, at(0));
+        // Chunk 1 is due at 1,050 ms: made at 950 it is in time, made a microsecond later it is not.
+        let mut late = PartyTimeline { ..timeline };
+        assert_eq!(timeline.stamp(FrameIndex(CHUNK), CHUNK, at(950)).epoch, 0);
+        let now = at(950) + ServerSpan::from_micros(1);
+        let stamp = late.stamp(FrameIndex(CHUNK), CHUNK, now);
+        assert_eq!((stamp.epoch, stamp.play_at), (1, now + EPOCH_LEAD));
+        let next = late.stamp(FrameIndex(2 * CHUNK), CHUNK, now);
+        assert_eq!((next.epoch, next.play_at), (1, stamp.end));
+    }
+
+    #[test]
+    fn a_party_of_a_year_does_not_drift() {
+        let mut timeline = PartyTimeline::default();
+        let start = timeline.stamp(FrameIndex(0), CHUNK, at(0)).play_at;
+        let year = FrameIndex(48_000 * 86_400 * 365);
+        assert_eq!(timeline.time_of(year), Some(start + ServerSpan::from_secs(86_400 * 365)));
+    }
+}

@@ -1,0 +1,167 @@
+//! The assembled server: every thread and task, and what becomes of each at the end.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::app::{App, app};
+use crate::config::Config;
+use crate::fanout::count::Roster;
+use crate::fanout::hub::Hub;
+use crate::group::Group;
+pub use crate::http::join_url::{join_url, url};
+use crate::pipeline::pump::Pump;
+use crate::session::Identity;
+use crate::source::{self, SourceError};
+
+/// Bytes that the system holds back unsent for a connection before it makes the writer wait.
+///
+/// What waits in the server can be overtaken by a time reply; what waits in the system cannot. This is about
+/// three chunks. Less would wake the writer more often than there are chunks.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_MAX: u32 = 32 << 10;
+
+/// Why a server did not start. Shows as one line.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is nothing to play.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The port is taken, or the address is not this machine's.
+    #[error("cannot listen on {}: {}", url(.host, *.port), cause(.error))]
+    Listen {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// The system has no thread to give.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+fn cause(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; choose another with --port".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not use that port".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A running server. Dropped without [`Server::shutdown`], its thread stops, its connections and its
+/// listener stay until the runtime ends.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    /// Tells connections to say goodbye, and the listener to take no more.
+    shutdown: watch::Sender<bool>,
+    /// Accepts connections and answers requests. Ends when it is told and all requests are answered.
+    http: JoinHandle<()>,
+    /// Ends when the last connection has closed: see `App`.
+    connections: mpsc::Receiver<()>,
+    /// The decoding thread. Ends after the block it is at.
+    pump: Pump,
+}
+
+impl Server {
+    /// Opens the sources, binds the port, and starts the party.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]. Nothing has been bound when a source is wrong, and nothing runs after any error.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (sources, looped) = (config.sources.clone(), !config.no_loop);
+        let source = tokio::task::spawn_blocking(move || source::open(&sources, looped))
+            .await
+            .map_err(|error| StartError::Thread(error.into()))??;
+        let listen_error =
+            |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
+        let listener =
+            TcpListener::bind((config.host.as_str(), config.port)).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+
+        let server_id = server_id(&config.name, address.port());
+        let group = Group::new(format!("{server_id}-group"), config.name.clone());
+        let hub = Arc::new(Hub::new(group));
+        let (shutdown, told) = watch::channel(false);
+        let (alive, connections) = mpsc::channel(1);
+        let state = Arc::new(App {
+            hub: Arc::clone(&hub),
+            roster: Arc::new(Roster::default()),
+            identity: Arc::new(Identity { server_id, name: config.name }),
+            shutdown: told.clone(),
+            _alive: alive,
+        });
+        let pump = Pump::start(source, hub).map_err(StartError::Thread)?;
+        let http = tokio::spawn(serve(listener, state, told));
+        Ok(Self { address, shutdown, http, connections, pump })
+    }
+
+    /// The address that is bound, with the real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends streams, closes connections and stops. Returns whether all of it was done within `limit`; what
+    /// was not is abandoned.
+    pub async fn shutdown(mut self, limit: Duration) -> bool {
+        // An error says that nobody listens any more.
+        let _ = self.shutdown.send(true);
+        let finish = async {
+            // An error says that the task is gone, which is as good.
+            let _ = (&mut self.http).await;
+            while self.connections.recv().await.is_some() {}
+            self.pump.stop().await;
+        };
+        let done = timeout(limit, finish).await.is_ok();
+        self.http.abort();
+        done
+    }
+}
+
+async fn serve(listener: TcpListener, state: Arc<App>, mut told: watch::Receiver<bool>) {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = prepare(stream) {
+            tracing::debug!(%error, "a connection without socket options");
+        }
+    });
+    let stop = async move {
+        // An error says that the server was dropped.
+        let _ = told.wait_for(|&told| told).await;
+    };
+    // It never fails: errors of single connections are waited out inside.
+    if let Err(error) = axum::serve(listener, app(state)).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "the listener failed");
+    }
+}
+
+/// Messages leave when they are written, and little of them waits where nothing can overtake it.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
+    Ok(())
+}
+
+/// An id that stays the same when the same party is started again on the same machine.
+fn server_id(name: &str, port: u16) -> String {
+    let mut hasher = DefaultHasher::new();
+    #[cfg(unix)]
+    rustix::system::uname().nodename().hash(&mut hasher);
+    (name, port).hash(&mut hasher);
+    format!("partyline-{:016x}", hasher.finish())
+}

@@ -1,0 +1,297 @@
+//! One connection's side of the protocol.
+//!
+//! Pure: hand in what arrives and when, then call [`Session::poll_output`] until it says to wait. Nothing
+//! here waits, reads a clock or touches a socket.
+//!
+//! Here: the order of a connection's life, and what to do about each message. One role, one file.
+//! Not here: which bytes go first (`fanout::outbox`), what plays (`group`).
+//!
+//! Source: wire reference 1.3 for the handshake, 8.1 for the reactions to wrong input.
+
+mod metadata;
+mod negotiation;
+mod player;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use protocol::message::{
+    ClientMessage, ClientState, ConnectionReason, DecodeError, GroupUpdate, PlaybackState,
+    ServerHello, ServerMessage, StreamEnd, StreamRequestFormat, UnstampedTimeReply, VERSION,
+};
+use protocol::time::{ServerSpan, ServerTime};
+
+use self::negotiation::{Client, negotiate};
+use self::player::PlayerRole;
+use crate::fanout::outbox::{Close, Outbox, Output, close_code};
+use crate::fanout::stage::Stage;
+use crate::group::Group;
+
+/// How long a client may take for its hello. A person's phone on a bad network needs a second; a connection
+/// that says nothing must not be kept for long.
+const HELLO_WITHIN: ServerSpan = ServerSpan::from_secs(10);
+
+/// How many wrong messages of one connection are logged. A broken client must not fill the disk.
+const COMPLAINTS_MAX: u8 = 16;
+
+/// What the server tells about itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// Names the server across connections.
+    pub(crate) server_id: String,
+    /// For people.
+    pub(crate) name: String,
+}
+
+/// The protocol state of one connection, and what it has to send.
+#[derive(Debug)]
+pub(crate) struct Session {
+    identity: Arc<Identity>,
+    phase: Phase,
+    outbox: Outbox,
+    complaints: u8,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing has come.
+    Greeting { until: ServerTime },
+    /// The hellos are done.
+    Active(Box<Active>),
+    /// The connection is being closed.
+    Closing,
+}
+
+#[derive(Debug)]
+struct Active {
+    client: Client,
+    /// What the last `group/update` said, once there was one.
+    playback: Option<PlaybackState>,
+}
+
+impl Session {
+    /// A connection that was accepted at `now`.
+    pub(crate) fn new(identity: Arc<Identity>, now: ServerTime) -> Self {
+        Self {
+            identity,
+            phase: Phase::Greeting { until: now + HELLO_WITHIN },
+            outbox: Outbox::default(),
+            complaints: 0,
+        }
+    }
+
+    /// Takes a text message that arrived at `arrived`.
+    ///
+    /// `arrived` must have been read before the text was looked at: it becomes `server_received`, and
+    /// half of its lateness becomes an error of the client's clock.
+    pub(crate) fn handle_text(&mut self, arrived: ServerTime, text: &str) {
+        let decoded = ClientMessage::decode(text);
+        match &mut self.phase {
+            Phase::Greeting { .. } => match decoded {
+                Ok(Some(ClientMessage::Hello(hello))) => match negotiate(hello, arrived) {
+                    Ok(client) => self.activate(client),
+                    Err(close) => self.close(close),
+                },
+                Ok(_) => self.refuse_greeting("client/hello must come first"),
+                Err(error) => self.refuse_greeting(&error.to_string()),
+            },
+            Phase::Active(_) => match decoded {
+                Ok(Some(message)) => self.handle_message(arrived, message),
+                Ok(None) => self.complain("a message of unknown type"),
+                Err(error @ DecodeError::Envelope(_)) => {
+                    self.close(Close::new(close_code::PROTOCOL, error.to_string()));
+                }
+                Err(error) => self.complain(&error.to_string()),
+            },
+            Phase::Closing => {}
+        }
+    }
+
+    /// Takes a binary message. No role that this server has sends any.
+    pub(crate) fn handle_binary(&mut self) {
+        match self.phase {
+            Phase::Greeting { .. } => self.refuse_greeting("client/hello must come first"),
+            Phase::Active(_) => self.complain("a binary message"),
+            Phase::Closing => {}
+        }
+    }
+
+    /// Says goodbye to the client because the server goes down.
+    pub(crate) fn handle_shutdown(&mut self, group: &Group) {
+        if let Phase::Active(active) = &mut self.phase {
+            self.outbox.push(group_update(group, PlaybackState::Stopped));
+            if active.client.player.as_mut().is_some_and(PlayerRole::stop) {
+                end_stream(&mut self.outbox);
+            }
+        }
+        self.close(Close::new(close_code::GOING_AWAY, "the server is shutting down"));
+    }
+
+    /// Ends the connection when what is queued has been sent.
+    pub(crate) fn close(&mut self, close: Close) {
+        self.phase = Phase::Closing;
+        self.outbox.close(close);
+    }
+
+    /// The client, once it has said hello.
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.phase {
+            Phase::Active(active) => Some(&active.client),
+            Phase::Greeting { .. } | Phase::Closing => None,
+        }
+    }
+
+    /// The next thing to do at `now`. Call again until it is [`Output::Wait`]; then call when the time it
+    /// names has come, when the stage has changed, or after any `handle_*`. Extra calls are harmless.
+    pub(crate) fn poll_output(&mut self, now: ServerTime, stage: &Stage) -> Output {
+        let timer = self.handle_timeout(now, &stage.group);
+        let output = self.outbox.poll(now, &stage.ring);
+        if self.outbox.is_closing() {
+            // The outbox may have ended the connection by itself.
+            self.phase = Phase::Closing;
+        }
+        match (output, timer) {
+            (Output::Wait(until, _), Some((earlier, why)))
+                if until.is_none_or(|until| earlier < until) =>
+            {
+                Output::Wait(Some(earlier), why)
+            }
+            (output, _) => output,
+        }
+    }
+
+    /// Does what is due at `now` and names the next wake-up.
+    fn handle_timeout(
+        &mut self,
+        now: ServerTime,
+        group: &Group,
+    ) -> Option<(ServerTime, &'static str)> {
+        match &mut self.phase {
+            Phase::Greeting { until } if *until <= now => {
+                self.refuse_greeting("client/hello did not come in time");
+                None
+            }
+            Phase::Greeting { until } => Some((*until, "client/hello")),
+            Phase::Active(active) => active.follow(group, now, &mut self.outbox),
+            Phase::Closing => None,
+        }
+    }
+
+    fn activate(&mut self, client: Client) {
+        self.outbox.push(
+            ServerHello {
+                server_id: self.identity.server_id.clone(),
+                name: self.identity.name.clone(),
+                version: VERSION,
+                active_roles: client.active_roles(),
+                connection_reason: ConnectionReason::Discovery,
+            }
+            .into(),
+        );
+        self.phase = Phase::Active(Box::new(Active { client, playback: None }));
+    }
+
+    fn handle_message(&mut self, arrived: ServerTime, message: ClientMessage) {
+        match message {
+            ClientMessage::Time(request) => self.outbox.push_time_reply(UnstampedTimeReply {
+                client_transmitted: request.client_transmitted,
+                server_received: arrived,
+            }),
+            ClientMessage::State(state) => self.handle_state(&state),
+            ClientMessage::RequestFormat(request) => self.handle_format(arrived, &request),
+            ClientMessage::Goodbye(goodbye) => {
+                tracing::debug!(reason = ?goodbye.reason, "goodbye");
+                self.close(Close::new(close_code::NORMAL, "goodbye"));
+            }
+            ClientMessage::Hello(_) => self.complain("a second client/hello"),
+            ClientMessage::Command(_) => self.complain("a command without the controller role"),
+        }
+    }
+
+    fn handle_state(&mut self, state: &ClientState) {
+        let Phase::Active(active) = &mut self.phase else { return };
+        if let Some(player) = &mut active.client.player {
+            player.handle_state(state);
+            self.outbox.set_audio_terms(player.terms());
+        }
+    }
+
+    fn handle_format(&mut self, now: ServerTime, request: &StreamRequestFormat) {
+        let Phase::Active(active) = &mut self.phase else { return };
+        let (Some(wish), Some(player)) = (&request.player, &mut active.client.player) else {
+            return self.complain("stream/request-format for a role that is not active");
+        };
+        if !player.streams() {
+            return self.complain("stream/request-format without an active stream");
+        }
+        let granted = player.handle_format(wish);
+        self.outbox.start_audio(player.terms(), now);
+        if !granted {
+            self.complain("stream/request-format for a format this server does not make");
+        }
+    }
+
+    /// Refuses a connection whose first message is no hello, in the words of the reference server.
+    fn refuse_greeting(&mut self, reason: &str) {
+        let close = Close::new(close_code::PROTOCOL, reason);
+        self.close(Close { error: Some("malformed"), ..close });
+    }
+
+    fn complain(&mut self, what: &str) {
+        if self.complaints < COMPLAINTS_MAX {
+            self.complaints += 1;
+            tracing::warn!(what, "ignored");
+        }
+    }
+}
+
+impl Active {
+    /// Brings the client up to date with the group and names the next time at which it will not be.
+    ///
+    /// `group/update` goes before the stream messages that follow from it (wire reference 5.3).
+    fn follow(
+        &mut self,
+        group: &Group,
+        now: ServerTime,
+        outbox: &mut Outbox,
+    ) -> Option<(ServerTime, &'static str)> {
+        let view = group.view(now);
+        if self.playback != Some(view.playback) {
+            self.playback = Some(view.playback);
+            outbox.push(group_update(group, view.playback));
+        }
+        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&view, now))
+        {
+            outbox.push(state);
+        }
+        let mut wake = view.changes_at.map(|at| (at, "the group"));
+        if let Some(player) = &mut self.client.player {
+            let (wanted, decides_at) = player.wants_stream(&view, now);
+            if wanted && !player.streams() {
+                player.start();
+                outbox.start_audio(player.terms(), now);
+            } else if !wanted && player.stop() {
+                end_stream(outbox);
+            }
+            if let Some(at) = decides_at.filter(|&at| wake.is_none_or(|(wake, _)| at < wake)) {
+                wake = Some((at, "the first client/state"));
+            }
+        }
+        wake
+    }
+}
+
+fn group_update(group: &Group, playback: PlaybackState) -> ServerMessage {
+    GroupUpdate {
+        playback_state: Some(playback),
+        group_id: Some(group.id().to_owned()),
+        group_name: Some(group.name().to_owned()),
+    }
+    .into()
+}
+
+fn end_stream(outbox: &mut Outbox) {
+    outbox.stop_audio();
+    outbox.push(StreamEnd { roles: Some(vec!["player".to_owned()]) }.into());
+}

@@ -1,0 +1,294 @@
+//! Plays sources one after another, as one stream without joints.
+//!
+//! Samples that need no conversion pass through as they are. Others go through one [`Resampler`] that is
+//! kept as long as the rate stays the same, across tracks and across the loop point: the filter sees one
+//! endless recording, so there is no click and no gap, and rounding does not add up. When the rate
+//! changes, the old one is run empty and a new one begins.
+
+use std::collections::VecDeque;
+
+use tracing::warn;
+
+use super::demo::Demo;
+use super::file::{Block, MediaFile};
+use super::resample::Resampler;
+use super::track::Track;
+use super::{
+    CHANNELS, Fault, PCM_FRAMES_MAX, Pcm, RATE_HZ, Source, SourceError, SourceName, SourceSpec,
+};
+
+/// Shortest list that may be looped, in frames of the sources: 10 ms at the lowest usual rate. Each round
+/// opens the file anew, which must not become the main occupation.
+const LOOP_FRAMES_MIN: u64 = 480;
+
+/// One entry of the list.
+pub(super) enum Item {
+    /// The built-in track.
+    Demo(Demo),
+    /// A file that has been found playable.
+    File(Box<MediaFile>),
+}
+
+impl Item {
+    /// Opens what `spec` names.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Unplayable`].
+    pub(super) fn open(spec: &SourceSpec) -> Result<Self, SourceError> {
+        match spec {
+            SourceSpec::Demo => Ok(Self::Demo(Demo::new())),
+            SourceSpec::File(path) => match MediaFile::open(path) {
+                Ok(file) => Ok(Self::File(Box::new(file))),
+                Err(fault) => {
+                    Err(SourceError::Unplayable { name: SourceName::File(path.clone()), fault })
+                }
+            },
+        }
+    }
+
+    fn rewind(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Demo(demo) => {
+                demo.rewind();
+                Ok(())
+            }
+            Self::File(file) => file.rewind(),
+        }
+    }
+
+    fn next_block(&mut self) -> Result<Option<Block>, Fault> {
+        match self {
+            Self::Demo(demo) => Ok(demo.next_block()),
+            Self::File(file) => file.next_block(),
+        }
+    }
+
+    fn track(&self) -> &Track {
+        match self {
+            Self::Demo(demo) => demo.track(),
+            Self::File(file) => file.track(),
+        }
+    }
+
+    fn name(&self) -> SourceName {
+        match self {
+            Self::Demo(_) => SourceName::Demo,
+            Self::File(file) => SourceName::File(file.path().to_owned()),
+        }
+    }
+}
+
+/// A list of sources as one [`Source`].
+pub(super) struct Sequence {
+    items: Vec<Item>,
+    looped: bool,
+    /// Index of the item being decoded.
+    current: usize,
+    /// Frames the list has given since it last began.
+    round_frames: u64,
+    /// What went wrong last, and whose fault it was.
+    last_failure: Option<(usize, Fault)>,
+    converter: Option<Converter>,
+    ready: Ready,
+    /// Set when no more will become ready; holds the error until it has been told.
+    end: Option<Result<(), SourceError>>,
+}
+
+impl Sequence {
+    /// Begins with the first item and decodes its first frames.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::NoSource`] for an empty list; otherwise when nothing in it plays, or all of it is
+    /// too short to be looped.
+    pub(super) fn start(mut items: Vec<Item>, looped: bool) -> Result<Self, SourceError> {
+        let first = items.first_mut().ok_or(SourceError::NoSource)?;
+        let last_failure = first.rewind().err().map(|fault| (0, fault));
+        let mut sequence = Self {
+            items,
+            looped,
+            current: 0,
+            round_frames: 0,
+            last_failure,
+            converter: None,
+            ready: Ready::default(),
+            end: None,
+        };
+        sequence.fill();
+        match sequence.end {
+            Some(Err(error)) if sequence.ready.is_empty() => Err(error),
+            _ => Ok(sequence),
+        }
+    }
+
+    /// Decodes until something is ready or all has ended.
+    fn fill(&mut self) {
+        while self.ready.is_empty() && self.end.is_none() {
+            if let Err(fault) = self.step() {
+                self.fail(fault);
+                self.advance();
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Fault> {
+        let Some(block) = self.items[self.current].next_block()? else {
+            self.advance();
+            return Ok(());
+        };
+        self.round_frames += (block.samples.len() / CHANNELS) as u64;
+        self.take(&block)
+    }
+
+    fn take(&mut self, block: &Block) -> Result<(), Fault> {
+        if self.converter.as_ref().is_some_and(|c| c.resampler.rate_hz() != block.rate_hz) {
+            self.flush()?;
+        }
+        if block.rate_hz == RATE_HZ {
+            self.ready.push(self.current, &block.samples, block.resolution_bits);
+            return Ok(());
+        }
+        let converter = match &mut self.converter {
+            Some(converter) => converter,
+            none => none.insert(Converter::new(block.rate_hz)?),
+        };
+        converter.push(self.current, &block.samples, &mut self.ready)
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        match self.converter.take() {
+            Some(converter) => converter.finish(&mut self.ready),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes to the next item, the first again at the end of a looped list.
+    fn advance(&mut self) {
+        self.current += 1;
+        if self.current == self.items.len() {
+            self.current = 0;
+            if !self.looped || self.round_frames < LOOP_FRAMES_MIN {
+                self.finish();
+                return;
+            }
+            self.round_frames = 0;
+        }
+        // A failure here is that of a track without frames: the next step finds it ended and moves on.
+        if let Err(fault) = self.items[self.current].rewind() {
+            self.fail(fault);
+        }
+    }
+
+    /// Ends the stream: as it should, or because a whole round gave nothing worth looping.
+    fn finish(&mut self) {
+        if let Err(fault) = self.flush() {
+            self.fail(fault);
+        }
+        self.current = self.items.len() - 1;
+        let failure = match self.last_failure.take() {
+            Some((item, fault)) if self.round_frames == 0 => Some((item, fault)),
+            _ if self.looped => Some((self.current, Fault::TooShort)),
+            _ => None,
+        };
+        self.end = Some(failure.map_or(Ok(()), |(item, fault)| {
+            Err(SourceError::NothingLeft { name: self.items[item].name(), fault })
+        }));
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        let name = self.items[self.current].name();
+        warn!("{name} is passed over: {fault}");
+        self.last_failure = Some((self.current, fault));
+    }
+}
+
+impl Source for Sequence {
+    fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+        let Some(pcm) = self.ready.pop() else {
+            return match self.end.replace(Ok(())) {
+                Some(Err(error)) => Err(error),
+                _ => Ok(None),
+            };
+        };
+        // One ahead, so that `track` knows whose frames come next.
+        self.fill();
+        Ok(Some(pcm))
+    }
+
+    fn track(&self) -> &Track {
+        self.items[self.ready.item().unwrap_or(self.current)].track()
+    }
+}
+
+/// Samples at the party's rate, cut to size and labelled with the item they belong to.
+#[derive(Default)]
+struct Ready(VecDeque<(usize, Pcm)>);
+
+impl Ready {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn push(&mut self, item: usize, stereo: &[f32], resolution_bits: u32) {
+        for samples in stereo.chunks(PCM_FRAMES_MAX * CHANNELS) {
+            self.0.push_back((item, Pcm { samples: samples.to_vec(), resolution_bits }));
+        }
+    }
+
+    fn pop(&mut self) -> Option<Pcm> {
+        self.0.pop_front().map(|(_, pcm)| pcm)
+    }
+
+    fn item(&self) -> Option<usize> {
+        self.0.front().map(|(item, _)| *item)
+    }
+}
+
+/// A resampler that remembers where in its output one item ends and the next begins.
+struct Converter {
+    resampler: Resampler,
+    /// Output frame at which an item begins, and the item. In order; the first is being given out.
+    starts: VecDeque<(u64, usize)>,
+    frames_out: u64,
+}
+
+impl Converter {
+    fn new(rate_hz: u32) -> Result<Self, Fault> {
+        let resampler = Resampler::new(rate_hz)?;
+        Ok(Self { resampler, starts: VecDeque::new(), frames_out: 0 })
+    }
+
+    fn push(&mut self, item: usize, stereo: &[f32], ready: &mut Ready) -> Result<(), Fault> {
+        if self.starts.back().is_none_or(|(_, last)| *last != item) {
+            self.starts.push_back((self.resampler.position(), item));
+        }
+        let mut converted = Vec::new();
+        self.resampler.push(stereo, &mut converted)?;
+        self.hand_out(&converted, ready);
+        Ok(())
+    }
+
+    fn finish(mut self, ready: &mut Ready) -> Result<(), Fault> {
+        let mut converted = Vec::new();
+        self.resampler.flush(&mut converted)?;
+        self.hand_out(&converted, ready);
+        Ok(())
+    }
+
+    fn hand_out(&mut self, mut converted: &[f32], ready: &mut Ready) {
+        while let Some(&(_, item)) = self.starts.front() {
+            let next_start = self.starts.get(1).map_or(u64::MAX, |(start, _)| *start);
+            let frames = next_start.saturating_sub(self.frames_out);
+            let samples = usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(CHANNELS);
+            let (now, later) = converted.split_at(samples.min(converted.len()));
+            ready.push(item, now, 24);
+            self.frames_out += (now.len() / CHANNELS) as u64;
+            converted = later;
+            if self.frames_out < next_start {
+                break;
+            }
+            self.starts.pop_front();
+        }
+    }
+}

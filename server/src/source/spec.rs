@@ -1,0 +1,67 @@
+//! What the user may write after `--source`.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// One source, as named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// The built-in track, written `demo`. A file of that name is reached as `./demo`.
+    Demo,
+    /// An audio file.
+    File(PathBuf),
+}
+
+/// Why a `--source` value cannot be used. Shows as one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// The value was empty.
+    #[error("the source is empty; expected an audio file, or `demo`")]
+    Empty,
+    /// A kind of source that is planned and not there yet.
+    #[error("{value}: {kind} as a source is not supported yet; expected an audio file, or `demo`")]
+    NotYet {
+        /// What the user wrote.
+        value: String,
+        /// What that would be.
+        kind: &'static str,
+    },
+}
+
+impl FromStr for SourceSpec {
+    type Err = SpecError;
+
+    /// Reads the value only: the file is looked at by [`super::open`], except that a directory is
+    /// named as what it is at once.
+    fn from_str(value: &str) -> Result<Self, SpecError> {
+        let not_yet = |kind| SpecError::NotYet { value: value.escape_debug().to_string(), kind };
+        if value.trim().is_empty() {
+            return Err(SpecError::Empty);
+        }
+        if value == "demo" {
+            return Ok(Self::Demo);
+        }
+        if value == "-" {
+            return Err(not_yet("standard input"));
+        }
+        if has_scheme(value, "exec:") {
+            return Err(not_yet("the output of a command"));
+        }
+        if has_scheme(value, "http://") || has_scheme(value, "https://") {
+            return Err(not_yet("an address on the web"));
+        }
+        let path = Path::new(value);
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        if ["m3u", "m3u8", "pls", "xspf"].iter().any(|playlist| extension == *playlist) {
+            return Err(not_yet("a playlist"));
+        }
+        if path.is_dir() {
+            return Err(not_yet("a directory"));
+        }
+        Ok(Self::File(path.to_owned()))
+    }
+}
+
+fn has_scheme(value: &str, scheme: &str) -> bool {
+    value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+}

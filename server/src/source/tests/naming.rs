@@ -1,0 +1,66 @@
+//! What the user may write, and what is shown of a file.
+
+use super::made::{Folder, Wav, ramp};
+use super::*;
+
+#[test]
+fn names_are_read_as_what_they_are() {
+    assert_eq!("demo".parse(), Ok(SourceSpec::Demo));
+    for name in ["./demo", "song.flac", "/music/a b.mp3", "demo.wav", "http.flac"] {
+        assert_eq!(name.parse(), Ok(SourceSpec::File(PathBuf::from(name))));
+    }
+}
+
+#[test]
+fn sources_of_later_versions_are_named_as_such() {
+    let folder = Folder::new();
+    let directory = folder.path().to_str().unwrap();
+    for (value, kind) in [
+        (directory, "a directory"),
+        ("party.m3u", "a playlist"),
+        ("party.M3U8", "a playlist"),
+        ("party.pls", "a playlist"),
+        ("party.xspf", "a playlist"),
+        ("http://radio.example/stream", "an address on the web"),
+        ("HTTPS://radio.example/stream.mp3", "an address on the web"),
+        ("-", "standard input"),
+        ("exec:cat song.wav", "the output of a command"),
+    ] {
+        let message = value.parse::<SourceSpec>().unwrap_err().to_string();
+        assert!(message.starts_with(value), "{message}");
+        assert!(message.contains(&format!("{kind} as a source is not supported yet")), "{message}");
+    }
+    let message = " ".parse::<SourceSpec>().unwrap_err().to_string();
+    assert!(message.contains("the source is empty"), "{message}");
+}
+
+#[test]
+fn an_empty_list_is_an_error() {
+    let Err(error) = open(&[], true) else { panic!("an empty list was accepted") };
+    assert_eq!(error.to_string(), "nothing to play: name at least one audio file, or `demo`");
+}
+
+#[test]
+fn tags_are_read_from_every_format_that_has_them() {
+    for name in ["tone-44k1.mp3", "tone-44k1.m4a", "tone-44k1.ogg", "ramp-48k-16.flac"] {
+        let source = open_files(&[&fixture(name)], false).unwrap();
+        let track = source.track();
+        assert_eq!(track.title, "Tone", "{name}");
+        assert_eq!(track.artist.as_deref(), Some("Partyline"), "{name}");
+        assert_eq!(track.album.as_deref(), Some("Fixtures"), "{name}");
+        assert_eq!(track.track_number, Some(3), "{name}");
+        assert_eq!(track.year, Some(2026), "{name}");
+        let length = if name.ends_with("flac") { 300 } else { 400 };
+        assert_eq!(track.duration_ms, Some(length), "{name}");
+    }
+}
+
+#[test]
+fn a_file_without_tags_is_called_by_its_name() {
+    let folder = Folder::new();
+    let wav = Wav::of_i16(48_000, 2, ramp(4_800).into_iter()).bytes();
+    let source = open_files(&[&folder.write("My\nSong.live.wav", &wav)], false).unwrap();
+    assert_eq!(source.track().title, "My Song.live");
+    assert_eq!(source.track().artist, None);
+    assert_eq!(source.track().duration_ms, Some(100));
+}

@@ -1,0 +1,282 @@
+//! A real Chromium with the real page in it, and what comes out of its audio output.
+//!
+//! Each [`Browser`] is a Chromium process of its own with a fresh profile, driven through a chromedriver
+//! of its own. A script that runs before the page's own keeps what the page sends to its audio output; the
+//! page is otherwise as everyone gets it.
+//!
+//! `CHROMEDRIVER` and `CHROME` name the programs, else they are found on the path.
+
+mod recording;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{interval, timeout};
+
+pub use self::recording::{Piece, Recording};
+
+/// Longest wait for chromedriver to start.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs before the page's own scripts.
+const RECORDER: &str = include_str!("recorder.js");
+
+/// What works headless, as root, and without a network. The autoplay policy is left as people have it: the
+/// tests click.
+const ARGUMENTS: [&str; 10] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=420,820",
+];
+
+/// One Chromium with one page. It ends with this value.
+pub struct Browser {
+    driver: WebDriver,
+    // In this order: the processes go before the profile that they write to.
+    _chromedriver: ProcessGroup,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one.
+    ///
+    /// # Errors
+    ///
+    /// When Chromium or its driver is missing or does not start.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Self::start`], with more arguments for Chromium.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_with(arguments: &[&str]) -> Result<Self> {
+        let profile = tempfile::tempdir()?;
+        let (chromedriver, port) =
+            timeout(START_LIMIT, start_driver()).await.context("chromedriver says nothing")??;
+        let mut capabilities = DesiredCapabilities::chrome();
+        for argument in ARGUMENTS.iter().chain(arguments) {
+            capabilities.add_arg(argument)?;
+        }
+        capabilities.add_arg(&format!("--user-data-dir={}", profile.path().display()))?;
+        if let Some(chrome) = env::var_os("CHROME") {
+            capabilities.set_binary(&chrome.to_string_lossy())?;
+        }
+        let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await?;
+        let script = json!({ "source": RECORDER });
+        driver.cdp().send_raw("Page.addScriptToEvaluateOnNewDocument", script).await?;
+        Ok(Self { driver, _chromedriver: chromedriver, _profile: profile })
+    }
+
+    /// Opens a page and waits until it can be used.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come, or its Join button does not.
+    pub async fn open(&self, url: &str) -> Result<()> {
+        self.driver.goto(url).await?;
+        let ready = "return document.querySelector('[data-testid=join]:not(:disabled)') !== null";
+        let waited = self.until(ready, Duration::from_secs(20)).await;
+        if waited.is_err() {
+            bail!("no Join button: {}", self.shown().await?);
+        }
+        Ok(())
+    }
+
+    /// Clicks what has this `data-testid`, as a person would.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, or something covers it.
+    pub async fn click(&self, testid: &str) -> Result<()> {
+        Ok(self.find(testid).await?.click().await?)
+    }
+
+    /// The text of what has this `data-testid`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there.
+    pub async fn text(&self, testid: &str) -> Result<String> {
+        Ok(self.find(testid).await?.text().await?)
+    }
+
+    async fn find(&self, testid: &str) -> Result<WebElement> {
+        let selector = format!("[data-testid={testid}]");
+        self.driver.find(By::Css(&selector)).await.with_context(|| format!("no {selector}"))
+    }
+
+    /// Runs a function body in the page.
+    ///
+    /// # Errors
+    ///
+    /// When it throws.
+    pub async fn run(&self, script: &str) -> Result<Value> {
+        Ok(self.driver.execute(script, vec![]).await?.json().clone())
+    }
+
+    /// What `window.partyline.stats()` says.
+    ///
+    /// # Errors
+    ///
+    /// When the page offers no such thing.
+    pub async fn stats(&self) -> Result<Value> {
+        self.run("return window.partyline.stats()").await
+    }
+
+    /// Waits until the page's `data-state` is `state`. An error state that is not waited for ends it at once.
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than `limit`; with what the page shows instead.
+    pub async fn reaches(&self, state: &str, limit: Duration) -> Result<()> {
+        let script = format!(
+            "const now = document.body.dataset.state; return now === '{state}' || now === 'error'"
+        );
+        let waited = self.until(&script, limit).await;
+        let now = self.run("return document.body.dataset.state").await?;
+        if waited.is_ok() && now == state {
+            return Ok(());
+        }
+        bail!("{now} instead of {state}: {}", self.shown().await?)
+    }
+
+    /// What the page shows and says of itself, for a test that fails.
+    async fn shown(&self) -> Result<Value> {
+        self.run(
+            "return { text: document.body.innerText, stats: window.partyline?.stats(), \
+             errors: window.__recorder?.errors }",
+        )
+        .await
+    }
+
+    /// Waits until a function body in the page returns `true`.
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than `limit`.
+    pub async fn until(&self, script: &str, limit: Duration) -> Result<()> {
+        let mut ticks = interval(Duration::from_millis(20));
+        let asking = async {
+            while self.run(script).await? != Value::Bool(true) {
+                ticks.tick().await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(limit, asking).await.with_context(|| format!("never true: {script}"))?
+    }
+
+    /// What left the page's audio output, from now until `seconds` of it are recorded.
+    ///
+    /// # Errors
+    ///
+    /// When the output does not run.
+    pub async fn record(&self, seconds: f64) -> Result<Recording> {
+        let begun = self.run("return window.__recorder.frames()").await?;
+        let begun = begun.as_f64().context("no frame")?;
+        self.record_from(begun, seconds).await
+    }
+
+    /// What left the page's audio output from frame `from` on, at least `seconds` of it.
+    ///
+    /// # Errors
+    ///
+    /// When the output does not run.
+    pub async fn record_from(&self, from: f64, seconds: f64) -> Result<Recording> {
+        let enough = format!(
+            "const {{ contexts, frames }} = window.__recorder; \
+             return contexts.length > 0 && frames() >= {from} + {seconds} * contexts.at(-1).rate"
+        );
+        let limit = Duration::from_secs_f64(2.0 * seconds + 20.0);
+        self.until(&enough, limit).await.context("the audio output stands still")?;
+        let value = self.run(&format!("return window.__recorder.read({from})")).await?;
+        Recording::parse(&value)
+    }
+
+    /// What went wrong in the page without anybody catching it.
+    ///
+    /// # Errors
+    ///
+    /// When something did, or the page is gone.
+    pub async fn assert_no_errors(&self) -> Result<()> {
+        let errors = self.run("return window.__recorder.errors").await?;
+        ensure!(errors == json!([]), "uncaught in the page: {errors}");
+        Ok(())
+    }
+
+    /// Saves what a person would see as `target/e2e/<name>.png`.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub async fn screenshot(&self, name: &str) -> Result<()> {
+        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/e2e"));
+        std::fs::create_dir_all(&folder)?;
+        Ok(self.driver.screenshot(&folder.join(format!("{name}.png"))).await?)
+    }
+
+    /// Closes it in order. Dropping it does the same by force.
+    ///
+    /// # Errors
+    ///
+    /// When the driver does not answer.
+    pub async fn quit(self) -> Result<()> {
+        Ok(self.driver.clone().quit().await?)
+    }
+}
+
+async fn start_driver() -> Result<(ProcessGroup, u16)> {
+    let program = env::var_os("CHROMEDRIVER").unwrap_or_else(|| OsString::from("chromedriver"));
+    let mut child = Command::new(&program)
+        .arg("--port=0")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| program.to_string_lossy().into_owned())?;
+    let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+    let group = ProcessGroup(child);
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, port)) = line.rsplit_once("successfully on port ") {
+            let port = port.trim_end_matches('.').parse()?;
+            // Reads on, so that the driver never waits on a full pipe.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok((group, port));
+        }
+    }
+    bail!("chromedriver ended")
+}
+
+/// A process and what it started, all of which end with this value.
+struct ProcessGroup(Child);
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(id) = id {
+            // Gone already is as good.
+            kill_process_group(id, Signal::KILL).ok();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the tests share: the simulated world, and the means to drive the real server and a real browser.
+
+pub mod browser;
+pub mod client;
+pub mod http;
+pub mod plan;
+pub mod process;
+pub mod signal;
+pub mod sim;

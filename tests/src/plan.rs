@@ -1,0 +1,96 @@
+//! Scripted scenarios: a plan is a list of steps, each with the reason why it is there.
+
+use player_wasm::player::Command;
+use player_wasm::stats::State;
+
+use crate::sim::{LinkProfile, Report, World, WorldConfig};
+
+/// One line of a plan.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Lets this many seconds pass, unobserved.
+    Run(f64),
+    /// Another player joins.
+    Join,
+    /// The server goes down; every connection breaks.
+    StopServer,
+    /// A server comes up, with a clock of another origin.
+    StartServer,
+    /// Every connection breaks; the server stays.
+    CutConnections,
+    /// Connections are like this from now on.
+    Use(LinkProfile),
+    /// Every player is told this.
+    Tell(Command),
+    /// For this many seconds nobody is silent and 99 of 100 looks are in step within this many µs.
+    InStep(f64, f64),
+    /// For this many seconds nobody is heard.
+    Silent(f64),
+    /// Every player is in this state.
+    Is(State),
+    /// No player had more than this many underruns and jumps so far.
+    Disturbed(u32, u32),
+}
+
+/// Plays `plan` in a world for each of `seeds`.
+///
+/// # Panics
+///
+/// When a step does not hold, with the seed, the step's reason, and what was found.
+pub fn play(config: WorldConfig, seeds: u64, plan: &[(&str, Step)]) {
+    for seed in 0..seeds {
+        let mut world = World::new(WorldConfig { seed, ..config });
+        for (reason, step) in plan {
+            if let Err(found) = take(&mut world, step) {
+                panic!("seed {seed}: {reason}: {step:?}: {found}");
+            }
+        }
+    }
+}
+
+fn take(world: &mut World, step: &Step) -> Result<(), String> {
+    match *step {
+        Step::Run(seconds) => world.run(seconds),
+        Step::Join => world.join(),
+        Step::StopServer => world.stop_server(),
+        Step::StartServer => world.start_server(),
+        Step::CutConnections => world.cut_connections(),
+        Step::Use(link) => world.set_link(link),
+        Step::Tell(command) => world.command(command),
+        Step::InStep(seconds, within_us) => {
+            let mut report = observe(world, seconds);
+            let p99_us =
+                if report.errors_us.is_empty() { f64::INFINITY } else { report.error_us(0.99) };
+            if p99_us > within_us || report.silent_looks > 0 {
+                return Err(format!("p99 {p99_us} µs, {} silent looks", report.silent_looks));
+            }
+        }
+        Step::Silent(seconds) => {
+            let heard = observe(world, seconds).errors_us.len();
+            if heard > 0 {
+                return Err(format!("heard at {heard} looks"));
+            }
+        }
+        Step::Is(state) => {
+            let states: Vec<State> = world.stats().iter().map(|stats| stats.state).collect();
+            if states.iter().any(|is| *is != state) {
+                return Err(format!("{states:?}"));
+            }
+        }
+        Step::Disturbed(underruns, jumps) => {
+            for stats in world.stats() {
+                if stats.underruns > underruns || stats.reanchors > jumps {
+                    return Err(format!("{stats:?}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is heard in the next `seconds`.
+fn observe(world: &mut World, seconds: f64) -> Report {
+    world.take_report();
+    world.run(seconds);
+    world.take_report()
+}

@@ -1,0 +1,202 @@
+//! One listener in the simulated world: a player, its clock, its device and its connection.
+
+use player_wasm::player::{Command, Config, Disconnect, Event, Output, Player};
+use player_wasm::stats::{OutputKind, State, Stats};
+use protocol::time::ClientTime;
+use server::sans_io::Connection;
+
+use super::clock::SimClock;
+use super::link::{Link, LinkProfile};
+use super::origin::Origin;
+use super::rng::Rng;
+use super::speaker::{Heard, Speaker};
+
+/// True time between two chunks of the server.
+const CHUNK_US: f64 = 50_000.0;
+
+/// A message as the socket hands it over.
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    Text(String),
+    Binary(bytes::Bytes),
+}
+
+/// A listener.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) player: Player,
+    clock: SimClock,
+    pub(super) speaker: Speaker,
+    pub(super) up: Link<Message>,
+    pub(super) down: Link<Message>,
+    /// The server's end of the connection, while there is one.
+    pub(super) peer: Option<Connection>,
+    /// True time at which the server's end has more to send, if it knows.
+    pub(super) server_wake_us: Option<f64>,
+    /// The player asked for a connection.
+    pub(super) wants_connection: bool,
+    /// True time of the next wake-up.
+    pub(super) wake_us: f64,
+    rng: Rng,
+    pub(super) states: Vec<State>,
+}
+
+/// What makes one listener different from another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeatConfig {
+    pub(super) join_us: f64,
+    pub(super) client_ppm: f64,
+    pub(super) device_ppm: f64,
+    pub(super) device_hz: u32,
+    pub(super) link: LinkProfile,
+    pub(super) seed: u64,
+}
+
+impl Seat {
+    pub(super) fn new(config: SeatConfig) -> Self {
+        let mut rng = Rng::new(config.seed);
+        let clock = SimClock::new(rng.between(0.0, 1e9), config.client_ppm);
+        let now = ClientTime::from_micros(clock.read(config.join_us));
+        let player = Player::new(
+            Config {
+                client_id: format!("seat-{}", config.seed),
+                name: "Simulated".to_owned(),
+                product: None,
+                volume: 100,
+                muted: false,
+                output: OutputKind::Worklet,
+                seed: config.seed,
+            },
+            now,
+        );
+        let link = |salt| Link::new(config.link, Rng::new(config.seed ^ salt));
+        let (up, down) = (link(0x75), link(0x64));
+        let device = Rng::new(config.seed ^ 0x6465);
+        let mut seat = Self {
+            player,
+            clock,
+            speaker: Speaker::new(config.device_hz, config.device_ppm, config.join_us, device),
+            up,
+            down,
+            peer: None,
+            server_wake_us: None,
+            wants_connection: false,
+            wake_us: config.join_us,
+            rng,
+            states: Vec::new(),
+        };
+        seat.drain(config.join_us);
+        seat
+    }
+
+    fn now(&self, true_us: f64) -> ClientTime {
+        ClientTime::from_micros(self.clock.read(true_us))
+    }
+
+    /// The connection that the player asked for is open.
+    pub(super) fn connect(&mut self, true_us: f64, peer: Connection) {
+        self.wants_connection = false;
+        self.peer = Some(peer);
+        self.server_wake_us = Some(true_us);
+        let now = self.now(true_us);
+        self.player.connected(now);
+        self.drain(true_us);
+    }
+
+    /// The connection breaks.
+    pub(super) fn lose_connection(&mut self, true_us: f64) {
+        self.wants_connection = false;
+        self.hang_up();
+        let now = self.now(true_us);
+        self.player.disconnected(now, &Disconnect { code: 1006, reason: String::new() });
+        self.drain(true_us);
+    }
+
+    /// Nothing is under way any more.
+    fn hang_up(&mut self) {
+        self.peer = None;
+        self.server_wake_us = None;
+        self.up.cut();
+        self.down.cut();
+    }
+
+    /// Takes what has arrived by a true time.
+    pub(super) fn receive(&mut self, true_us: f64) {
+        while let Some(message) = self.down.receive(true_us) {
+            let now = self.now(true_us);
+            match message {
+                Message::Text(text) => self.player.handle_text(now, &text),
+                Message::Binary(bytes) => self.player.handle_binary(now, &bytes),
+            }
+            self.drain(true_us);
+        }
+    }
+
+    /// Wakes the player up if it is due.
+    pub(super) fn wake(&mut self, true_us: f64) {
+        if true_us < self.wake_us {
+            return;
+        }
+        let now = self.now(true_us);
+        let reading = self.speaker.reading(true_us, &self.clock);
+        self.player.handle_device(now, reading);
+        self.player.handle_timeout(now);
+        self.drain(true_us);
+    }
+
+    /// Does what a person asks.
+    pub(super) fn command(&mut self, true_us: f64, command: Command) {
+        let now = self.now(true_us);
+        self.player.command(now, command);
+        self.drain(true_us);
+    }
+
+    /// The server's end takes what has arrived and sends what is due.
+    pub(super) fn serve(&mut self, true_us: f64, origin: &Origin) {
+        let Some(peer) = &mut self.peer else {
+            return;
+        };
+        let mut woken = self.server_wake_us.is_some_and(|wake_us| wake_us <= true_us);
+        while let Some(message) = self.up.receive(true_us) {
+            if let Message::Text(text) = message {
+                peer.handle_text(origin.now(true_us), &text);
+            }
+            woken = true;
+        }
+        if woken {
+            let down = &mut self.down;
+            let more = origin.poll(peer, true_us, |message| down.send(true_us, message));
+            // The hub's announcement of a new chunk, which a task would wait for.
+            let announced = true_us + CHUNK_US;
+            self.server_wake_us = Some(more.map_or(announced, |more| more.min(announced)));
+        }
+    }
+
+    fn drain(&mut self, true_us: f64) {
+        loop {
+            match self.player.poll_output() {
+                Output::Connect => self.wants_connection = true,
+                Output::Disconnect => self.hang_up(),
+                Output::Send(text) => self.up.send(true_us, Message::Text(text)),
+                Output::Play(block) => self.speaker.play(true_us, &block),
+                Output::Clear => self.speaker.clear(true_us),
+                Output::Event(Event::State(state)) => self.states.push(state),
+                Output::Gain(_) | Output::Event(_) => {}
+                Output::Timeout(at) => {
+                    // A timer fires late, never early.
+                    let due_us = self.clock.when(at.as_micros() as f64 + 1.0);
+                    self.wake_us = due_us.max(true_us) + self.rng.between(0.0, 4_000.0);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn stats(&self, true_us: f64) -> Stats {
+        self.player.stats(self.now(true_us))
+    }
+
+    pub(super) fn listen(&self, true_us: f64) -> Heard {
+        self.speaker.listen(true_us)
+    }
+}

@@ -1,0 +1,139 @@
+//! An audio device with a crystal of its own that records which stream position was heard when.
+//!
+//! The party's track is a slow rotation: left is its sine, right its cosine, so that every frame tells
+//! where in the stream it comes from, whatever resampler it went through.
+
+use player_wasm::playout_clock::DeviceReading;
+use player_wasm::scheduler::Block;
+use protocol::time::ClientTime;
+
+use super::clock::SimClock;
+use super::rng::Rng;
+
+/// Turns of the track's rotation in a second. A position is known within half a turn, 100 ms.
+const TURNS_PER_S: f64 = 5.0;
+/// Level of the track, a quarter below full scale.
+const LEVEL: f64 = 0.75;
+/// Below this level what is heard is silence, or a fade.
+const LEVEL_MIN: f64 = 0.7;
+/// Frames that the device takes at a time.
+const BATCH: f64 = 480.0;
+/// Batches between rendering and hearing.
+const LATENCY_S: f64 = 0.030;
+/// Error of the pair that the browser reports, µs: what Chromium was measured to err by.
+const REPORT_ERROR_US: f64 = 250.0;
+
+/// The track's frame at a position in seconds.
+#[must_use]
+pub(super) fn track(position_s: f64) -> [f32; 2] {
+    let (sin, cos) = (position_s * TURNS_PER_S * std::f64::consts::TAU).sin_cos();
+    [(LEVEL * sin) as f32, (LEVEL * cos) as f32]
+}
+
+/// What is heard at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Heard {
+    /// Nothing, or a fade.
+    Silence,
+    /// The track at this position, seconds, within a turn.
+    Position(f64),
+}
+
+/// Frames that the device's memory holds: more than any page hands out ahead.
+const RING: usize = 1 << 18;
+
+/// A device of one player.
+#[derive(Debug)]
+pub(super) struct Speaker {
+    rate_hz: u32,
+    /// Microseconds of the device's crystal, from true time.
+    crystal: SimClock,
+    /// What is on each frame, by its index modulo the length, with the index it was written for.
+    ring: Vec<(i64, [f32; 2])>,
+    rng: Rng,
+}
+
+impl Speaker {
+    /// A device that starts at true time `start_us`.
+    #[must_use]
+    pub(super) fn new(rate_hz: u32, drift_ppm: f64, start_us: f64, rng: Rng) -> Self {
+        let rate = 1.0 + drift_ppm * 1e-6;
+        Self {
+            rate_hz,
+            crystal: SimClock::new(-start_us * rate, drift_ppm),
+            ring: vec![(-1, [0.0; 2]); RING],
+            rng,
+        }
+    }
+
+    /// Frames rendered by a true time.
+    fn rendered(&self, now_us: f64) -> f64 {
+        let frames = self.crystal.at(now_us) * 1e-6 * f64::from(self.rate_hz);
+        (frames / BATCH).floor().max(0.0) * BATCH
+    }
+
+    /// The fractional frame that is heard at a true time.
+    fn heard_frame(&self, now_us: f64) -> f64 {
+        (self.crystal.at(now_us) * 1e-6 - LATENCY_S) * f64::from(self.rate_hz)
+    }
+
+    /// What the browser would report, `client` being its clock.
+    pub(super) fn reading(&mut self, now_us: f64, client: &SimClock) -> DeviceReading {
+        let rate_hz = f64::from(self.rate_hz);
+        let then_us = now_us - self.rng.between(0.0, 10_000.0);
+        let error_us = self.rng.between(-REPORT_ERROR_US, REPORT_ERROR_US);
+        let context_s = self.heard_frame(then_us + error_us) / rate_hz;
+        DeviceReading {
+            rate_hz: self.rate_hz,
+            rendered_s: self.rendered(now_us) / rate_hz,
+            output_timestamp: (context_s > 0.0)
+                .then(|| (context_s, ClientTime::from_micros(client.read(then_us)))),
+            latency_s: Some(LATENCY_S),
+        }
+    }
+
+    /// Takes a block at a true time. Frames that are rendered already are lost.
+    pub(super) fn play(&mut self, now_us: f64, block: &Block) {
+        let rendered = self.rendered(now_us) as i64;
+        let [left, right] = &block.pcm;
+        for (i, (left, right)) in left.iter().zip(right).enumerate() {
+            let frame = block.at.0 + i as i64;
+            if frame >= rendered {
+                self.ring[frame as usize % RING] = (frame, [*left, *right]);
+            }
+        }
+    }
+
+    /// Forgets what is not rendered yet.
+    pub(super) fn clear(&mut self, now_us: f64) {
+        let rendered = self.rendered(now_us) as i64;
+        for (frame, _) in &mut self.ring {
+            if *frame >= rendered {
+                *frame = -1;
+            }
+        }
+    }
+
+    /// What is heard at a true time.
+    #[must_use]
+    pub(super) fn listen(&self, now_us: f64) -> Heard {
+        let at = self.heard_frame(now_us);
+        let frame = at.floor() as i64;
+        let (written_for, pcm) = self.ring[frame.rem_euclid(RING as i64) as usize];
+        let [left, right] = pcm.map(f64::from);
+        if written_for != frame || left.hypot(right) < LEVEL_MIN {
+            return Heard::Silence;
+        }
+        let turns = left.atan2(right) / std::f64::consts::TAU;
+        let into_frame_s = (at - frame as f64) / f64::from(self.rate_hz);
+        Heard::Position((turns / TURNS_PER_S + into_frame_s).rem_euclid(1.0 / TURNS_PER_S))
+    }
+
+    /// Heard minus due in microseconds, positive is late, when `due_s` of the track is due.
+    #[must_use]
+    pub(super) fn lateness_us(heard_s: f64, due_s: f64) -> f64 {
+        let turn = 1.0 / TURNS_PER_S;
+        let behind = (due_s - heard_s).rem_euclid(turn);
+        1e6 * if behind > turn / 2.0 { behind - turn } else { behind }
+    }
+}

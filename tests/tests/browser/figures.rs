@@ -1,0 +1,76 @@
+//! The figures of the closing note, measured and held to their bars. `--no-capture` shows them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use e2e::browser::Browser;
+
+use crate::{PATIENCE, Stage};
+
+/// Joins that the median is taken of.
+const JOINS: usize = 20;
+
+#[tokio::test]
+async fn click_to_first_sound() -> Result<()> {
+    let stage = Stage::start(&[]).await?;
+    let browser = Browser::start().await?;
+    let mut to_sound_ms = Vec::with_capacity(JOINS);
+    for _ in 0..JOINS {
+        browser.open(&stage.server.page_url()).await?;
+        browser.click("join").await?;
+        browser.reaches("playing", PATIENCE).await?;
+        let recording = browser.record_from(0.0, 1.0).await?;
+        let first = recording.first_sound().context("silence")?;
+        let clicked = recording.clicked_ms.context("no click")?;
+        to_sound_ms.push(recording.heard_at_ms(first)? - clicked);
+        browser.click("stop").await?;
+        browser.reaches("idle", PATIENCE).await?;
+    }
+    to_sound_ms.sort_by(f64::total_cmp);
+    let median = f64::midpoint(to_sound_ms[JOINS / 2 - 1], to_sound_ms[JOINS / 2]);
+    println!(
+        "click to first sound: median of {JOINS} {median:.0} ms (fastest {:.0}, slowest {:.0})",
+        to_sound_ms[0],
+        to_sound_ms[JOINS - 1]
+    );
+    assert!(median <= 600.0, "{to_sound_ms:?}");
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn bytes_over_the_wire_until_first_sound() -> Result<()> {
+    let stage = Stage::start(&[]).await?;
+    let browser = Browser::start().await?;
+    browser.open(&stage.server.page_url()).await?;
+    browser.click("join").await?;
+    browser.reaches("playing", PATIENCE).await?;
+    let bytes = browser
+        .run(
+            "const entries = [...performance.getEntriesByType('navigation'), \
+                              ...performance.getEntriesByType('resource')]; \
+             for (const entry of entries) if (!(entry.transferSize > 0)) return entry.name; \
+             return entries.reduce((sum, entry) => sum + entry.transferSize, 0)",
+        )
+        .await?;
+    let bytes = bytes.as_f64().with_context(|| format!("no size of {bytes}"))?;
+    println!("bytes until first sound, headers included, without audio: {bytes}");
+    assert!(bytes <= 250_000.0);
+    browser.quit().await
+}
+
+/// With a file of three minutes.
+#[tokio::test]
+async fn server_ready_after_start() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("three-minutes.wav");
+    e2e::signal::Stereo16::noise(180 * 48_000, 3).write_wav(&path)?;
+    let args = [std::ffi::OsString::from("--source"), path.into()];
+    let mut ready = Vec::new();
+    for _ in 0..5 {
+        ready.push(e2e::process::ServerProcess::start(&args).await?.ready_after());
+    }
+    ready.sort();
+    println!("server ready after start, median of 5: {:?}", ready[2]);
+    assert!(ready[2] <= Duration::from_millis(100), "{ready:?}");
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! How well in step this player is: in words first, then the figures of `window.partyline.stats()`.
+
+use gloo_timers::callback::Interval;
+use leptos::prelude::*;
+use player_wasm::stats::{OutputKind, Stats};
+use web_sys::{Event, HtmlDetailsElement};
+
+use crate::player_handle::PlayerHandle;
+use crate::texts::{self, unit};
+
+/// Time between two readings while the panel is open, milliseconds: fast enough to watch, slow enough to read.
+const READ_MS: u32 = 250;
+
+/// One line of the panel.
+struct Figure {
+    /// The name of the same figure in `window.partyline.stats()`.
+    name: &'static str,
+    label: &'static str,
+    show: fn(&Stats) -> Option<String>,
+}
+
+const FIGURES: [Figure; 14] = [
+    Figure { name: "state", label: texts::STAT_STATE, show: |s| Some(s.state.as_str().to_owned()) },
+    Figure {
+        name: "syncErrorUs",
+        label: texts::STAT_SYNC_ERROR,
+        show: |s| s.sync_error_us.map(unit::signed_us),
+    },
+    Figure {
+        name: "clockErrorUs",
+        label: texts::STAT_CLOCK_ERROR,
+        show: |s| s.clock_error_us.map(unit::bound_us),
+    },
+    Figure { name: "driftPpm", label: texts::STAT_DRIFT, show: |s| s.drift_ppm.map(unit::ppm) },
+    Figure {
+        name: "bufferedMs",
+        label: texts::STAT_BUFFERED,
+        show: |s| Some(unit::ms(s.buffered_ms)),
+    },
+    Figure {
+        name: "roundTripMs",
+        label: texts::STAT_ROUND_TRIP,
+        show: |s| s.round_trip_ms.map(unit::fine_ms),
+    },
+    Figure {
+        name: "reanchors",
+        label: texts::STAT_REANCHORS,
+        show: |s| Some(s.reanchors.to_string()),
+    },
+    Figure {
+        name: "underruns",
+        label: texts::STAT_UNDERRUNS,
+        show: |s| Some(s.underruns.to_string()),
+    },
+    Figure {
+        name: "lateChunks",
+        label: texts::STAT_LATE_CHUNKS,
+        show: |s| Some(s.late_chunks.to_string()),
+    },
+    Figure {
+        name: "output",
+        label: texts::STAT_OUTPUT,
+        show: |s| s.output.map(|kind| texts::output(kind).to_owned()),
+    },
+    Figure {
+        name: "outputLatencyMs",
+        label: texts::STAT_OUTPUT_LATENCY,
+        show: |s| s.output_latency_ms.map(unit::fine_ms),
+    },
+    Figure {
+        name: "outputRateHz",
+        label: texts::STAT_OUTPUT_RATE,
+        show: |s| s.output_rate_hz.map(unit::hz),
+    },
+    Figure { name: "codec", label: texts::STAT_CODEC, show: |s| s.codec.map(str::to_owned) },
+    Figure {
+        name: "dialect",
+        label: texts::STAT_DIALECT,
+        show: |s| s.dialect.map(|d| texts::dialect(d).to_owned()),
+    },
+];
+
+/// The panel. Read four times a second while it is open and something plays, and not at all while it is closed.
+#[component]
+pub fn SyncStatus() -> impl IntoView {
+    let player = PlayerHandle::of_page();
+    let (stats, set_stats) = signal(Stats::default());
+    let (open, set_open) = signal(false);
+    let toggled =
+        move |toggle: Event| set_open.set(event_target::<HtmlDetailsElement>(&toggle).open());
+    // The value of the effect's last run is dropped by the next, and with it the timer.
+    Effect::new(move |_: Option<Option<Interval>>| {
+        // Also a last reading when listening ends.
+        let listening = player.is_listening();
+        let read = move || {
+            set_stats.try_set(player.stats());
+        };
+        read();
+        (open.get() && listening).then(|| Interval::new(READ_MS, read))
+    });
+    view! {
+        <details class="sync" data-testid="sync" on:toggle=toggled>
+            <summary class="sync-summary">
+                <span>{texts::SYNC_TITLE}</span>
+                <span class="sync-words" data-testid="sync-words">
+                    {move || open.get().then(|| stats.with(texts::in_step))}
+                </span>
+            </summary>
+            <dl class="figures">
+                {FIGURES.map(|figure| view! {
+                    <div class="figure">
+                        <dt>{figure.label}</dt>
+                        <dd data-testid=format!("stat-{}", figure.name)>
+                            {move || stats.with(figure.show).unwrap_or_else(|| texts::UNKNOWN.to_owned())}
+                        </dd>
+                    </div>
+                }).into_iter().collect_view()}
+            </dl>
+            <p class="sync-note">
+                {move || match stats.with(|s| s.output) {
+                    Some(OutputKind::BufferSource) => texts::INSECURE_PAGE,
+                    _ => texts::FIGURES_NOTE,
+                }}
+            </p>
+        </details>
+    }
+}

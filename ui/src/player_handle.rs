@@ -1,0 +1,261 @@
+//! The only bridge between the page and the player: the player's events become signals, clicks become commands.
+//!
+//! Nothing on screen changes because of a click: it changes when the player says that something changed. The
+//! exceptions are volume and mute, which the page owns while nothing is playing and remembers between visits.
+
+use leptos::prelude::*;
+use player_wasm::browser::{Party, Settings, stats_json};
+use player_wasm::player::{Event, Failure, NowPlaying};
+use player_wasm::stats::{State, Stats};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::closure::Closure;
+
+use crate::identity::Identity;
+use crate::server_address::ServerAddress;
+use crate::{remembered, texts};
+
+/// Why the page cannot play.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// What was given as the server's address is none.
+    InvalidServer(String),
+    /// The player gave up.
+    Player(Failure),
+}
+
+/// What the player reported last. Components read these and derive the rest.
+#[derive(Clone, Copy, Debug)]
+struct Reported {
+    state: RwSignal<State>,
+    trouble: RwSignal<Option<Trouble>>,
+    ended: RwSignal<bool>,
+    now_playing: RwSignal<NowPlaying>,
+    server_name: RwSignal<Option<String>>,
+    volume: RwSignal<u8>,
+    muted: RwSignal<bool>,
+}
+
+/// The page's hold on the player. Cheap to copy; every component finds it in the context.
+#[derive(Clone, Copy, Debug)]
+pub struct PlayerHandle {
+    party: StoredValue<Party, LocalStorage>,
+    identity: StoredValue<Identity, LocalStorage>,
+    server: StoredValue<ServerAddress>,
+    reported: Reported,
+}
+
+impl PlayerHandle {
+    /// Makes the page's one player, idle, and offers its figures as `window.partyline.stats()`.
+    ///
+    /// An invalid `server` is reported at once: the person who opened the page should not have to press Join
+    /// to find out.
+    #[must_use]
+    pub fn new(server: ServerAddress) -> Self {
+        let reported = Reported {
+            state: RwSignal::new(State::Idle),
+            trouble: RwSignal::new(None),
+            ended: RwSignal::new(false),
+            now_playing: RwSignal::new(NowPlaying::default()),
+            server_name: RwSignal::new(None),
+            volume: RwSignal::new(remembered::volume()),
+            muted: RwSignal::new(remembered::muted()),
+        };
+        let party = Party::new(move |event| reported.take(event));
+        offer_stats(party.clone());
+        mirror_state(State::Idle);
+        let handle = Self {
+            party: StoredValue::new_local(party),
+            identity: StoredValue::new_local(Identity::claim()),
+            server: StoredValue::new(server),
+            reported,
+        };
+        handle.server_is_valid();
+        handle
+    }
+
+    /// The handle of the page that the calling component is part of.
+    ///
+    /// # Panics
+    ///
+    /// When called outside [`crate::app::App`], which provides it.
+    #[must_use]
+    pub fn of_page() -> Self {
+        expect_context()
+    }
+
+    /// Starts to listen. Must be called synchronously in a click: browsers allow sound only there.
+    pub fn join(self) {
+        if !self.server_is_valid() {
+            return;
+        }
+        let ServerAddress::Valid(server_url) = self.server.get_value() else {
+            return;
+        };
+        let client_id = self.identity.with_value(Identity::client_id);
+        let settings = Settings {
+            server_url,
+            name: texts::player_name(&client_id),
+            client_id,
+            volume: self.reported.volume.get_untracked(),
+            muted: self.reported.muted.get_untracked(),
+        };
+        self.party.with_value(|party| party.join(settings));
+    }
+
+    /// Stops listening.
+    pub fn stop(self) {
+        self.party.with_value(Party::stop);
+    }
+
+    /// Sets the perceived loudness, 0 to 100, now and for the next visit.
+    pub fn set_volume(self, volume: u8) {
+        self.reported.keep_volume(volume);
+        self.party.with_value(|party| party.set_volume(volume));
+    }
+
+    /// Mutes or unmutes, now and for the next visit.
+    pub fn set_muted(self, muted: bool) {
+        self.reported.keep_muted(muted);
+        self.party.with_value(|party| party.set_muted(muted));
+    }
+
+    /// The player's figures at this moment.
+    #[must_use]
+    pub fn stats(self) -> Stats {
+        self.party.with_value(Party::stats)
+    }
+
+    /// What the player is doing.
+    #[must_use]
+    pub fn state(self) -> State {
+        self.reported.state.get()
+    }
+
+    /// Whether the player listens or tries to.
+    #[must_use]
+    pub fn is_listening(self) -> bool {
+        !matches!(self.state(), State::Idle | State::Error)
+    }
+
+    /// Whether a server is or was connected since listening began.
+    #[must_use]
+    pub fn has_server(self) -> bool {
+        matches!(self.state(), State::Buffering | State::Playing | State::Reconnecting)
+    }
+
+    /// Why the page cannot play; `None` while it can.
+    #[must_use]
+    pub fn trouble(self) -> Option<Trouble> {
+        self.reported.trouble.get()
+    }
+
+    /// Whether the party has played its last track.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        self.reported.ended.get()
+    }
+
+    /// What is playing.
+    #[must_use]
+    pub fn now_playing(self) -> NowPlaying {
+        self.reported.now_playing.get()
+    }
+
+    /// The server's name, once it has told it.
+    #[must_use]
+    pub fn server_name(self) -> Option<String> {
+        self.reported.server_name.get()
+    }
+
+    /// Perceived loudness, 0 to 100.
+    #[must_use]
+    pub fn volume(self) -> u8 {
+        self.reported.volume.get()
+    }
+
+    /// Whether the player is silent whatever its volume.
+    #[must_use]
+    pub fn is_muted(self) -> bool {
+        self.reported.muted.get()
+    }
+
+    /// The server that the page listens to.
+    #[must_use]
+    pub fn server(self) -> ServerAddress {
+        self.server.get_value()
+    }
+
+    fn server_is_valid(self) -> bool {
+        if let ServerAddress::Invalid(given) = self.server.get_value() {
+            self.reported.fail(Trouble::InvalidServer(given));
+            return false;
+        }
+        true
+    }
+}
+
+impl Reported {
+    fn take(self, event: Event) {
+        match event {
+            Event::State(state) => self.enter(state),
+            Event::NowPlaying(now_playing) => self.now_playing.set(now_playing),
+            Event::Ended(ended) => self.ended.set(ended),
+            Event::Volume { volume, muted } => {
+                self.keep_volume(volume);
+                self.keep_muted(muted);
+            }
+            Event::ServerName(name) => self.server_name.set(Some(name)),
+            Event::Failed(failure) => self.fail(Trouble::Player(failure)),
+            // Later players may tell more than this page shows.
+            _ => {}
+        }
+    }
+
+    fn enter(self, state: State) {
+        mirror_state(state);
+        if state != State::Error {
+            self.trouble.set(None);
+        }
+        if matches!(state, State::Idle | State::Connecting | State::Error) {
+            self.now_playing.set(NowPlaying::default());
+            self.server_name.set(None);
+            self.ended.set(false);
+        }
+        self.state.set(state);
+    }
+
+    fn fail(self, trouble: Trouble) {
+        self.enter(State::Error);
+        self.trouble.set(Some(trouble));
+    }
+
+    fn keep_volume(self, volume: u8) {
+        remembered::set_volume(volume);
+        self.volume.set(volume);
+    }
+
+    fn keep_muted(self, muted: bool) {
+        remembered::set_muted(muted);
+        self.muted.set(muted);
+    }
+}
+
+/// Writes the state to `<body data-state>`, for the style sheet and for whoever watches the page from outside.
+pub(crate) fn mirror_state(state: State) {
+    if let Some(body) = document().body() {
+        // Fails only for an invalid attribute name.
+        drop(body.set_attribute("data-state", state.as_str()));
+    }
+}
+
+/// Makes `window.partyline.stats()` return the player's figures as a plain object, at any time.
+fn offer_stats(party: Party) {
+    let stats = Closure::<dyn Fn() -> JsValue>::new(move || stats_json(&party.stats()));
+    let partyline = js_sys::Object::new();
+    let placed = js_sys::Reflect::set(&partyline, &"stats".into(), &stats.into_js_value())
+        .and_then(|_| js_sys::Reflect::set(&window(), &"partyline".into(), &partyline));
+    if placed.is_err() {
+        leptos::logging::error!("window.partyline could not be set");
+    }
+}

@@ -1,0 +1,60 @@
+//! What the page remembers from visit to visit: volume, mute, and the ids its players go by.
+//!
+//! Storage may be missing, full or forbidden (private windows, blocked site data). Nothing here fails then: the
+//! page starts with its defaults and forgets.
+
+use leptos::prelude::window;
+use web_sys::Storage;
+
+/// Loudness of a first visit: clearly audible, and not the loudest a device can do.
+const FIRST_VOLUME: u8 = 80;
+
+const CLIENT_ID: &str = "partyline.client_id";
+const VOLUME: &str = "partyline.volume";
+const MUTED: &str = "partyline.muted";
+
+/// Perceived loudness of the last visit, 0 to 100.
+pub(crate) fn volume() -> u8 {
+    read(VOLUME)
+        .and_then(|text| text.parse().ok())
+        .filter(|volume| *volume <= 100)
+        .unwrap_or(FIRST_VOLUME)
+}
+
+/// Keeps the loudness for the next visit.
+pub(crate) fn set_volume(volume: u8) {
+    write(VOLUME, &volume.to_string());
+}
+
+/// Whether the last visit ended muted.
+pub(crate) fn muted() -> bool {
+    read(MUTED).as_deref() == Some("true")
+}
+
+/// Keeps the mute switch for the next visit.
+pub(crate) fn set_muted(muted: bool) {
+    write(MUTED, if muted { "true" } else { "false" });
+}
+
+/// The id at `place` in the row of those that this browser's pages join parties with.
+pub(crate) fn client_id(place: u32) -> Option<String> {
+    read(&format!("{CLIENT_ID}.{place}"))
+}
+
+/// Keeps an id for the next visit.
+pub(crate) fn set_client_id(place: u32, id: &str) {
+    write(&format!("{CLIENT_ID}.{place}"), id);
+}
+
+fn storage() -> Option<Storage> {
+    window().local_storage().ok().flatten()
+}
+
+fn read(key: &str) -> Option<String> {
+    storage()?.get_item(key).ok().flatten()
+}
+
+fn write(key: &str, value: &str) {
+    // Full or forbidden storage: the page forgets, as the module promises.
+    storage().map(|storage| storage.set_item(key, value).ok());
+}

@@ -1,0 +1,62 @@
+//! The listener count with real requests: a `data:` address is answered by the browser itself.
+
+use crate::support::until;
+use leptos::mount::mount_to;
+use leptos::prelude::*;
+use ui::listener_count::Poll;
+use ui::server_address::ServerAddress;
+use wasm_bindgen::JsCast;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+/// What the count becomes after one answer of `url`, from something else before.
+async fn count_after(url: &str) -> Option<u32> {
+    let owner = Owner::new();
+    owner.set();
+    let (count, set_count) = signal(Some(999));
+    let shown = document().create_element("output").unwrap();
+    document().body().unwrap().append_child(&shown).unwrap();
+    let _mounted =
+        mount_to(shown.clone().unchecked_into(), move || move || format!("{:?}", count.get()));
+    let _poll = Poll::start(url.to_owned(), set_count);
+    until("there is an answer", || count.get_untracked() != Some(999)).await;
+    shown.remove();
+    count.get_untracked()
+}
+
+#[wasm_bindgen_test]
+async fn takes_the_number_and_nothing_else() {
+    for (body, expected) in [
+        (r#"data:application/json,{"total_clients":2}"#, Some(2)),
+        (r#"data:application/json,{"name":"Kitchen","total_clients":0}"#, Some(0)),
+        ("data:application/json,{}", None),
+        (r#"data:application/json,{"total_clients":-1}"#, None),
+        (r#"data:application/json,{"total_clients":"many"}"#, None),
+        ("data:text/html,<h1>moved</h1>", None),
+        ("http://127.0.0.1:47/api/status", None),
+    ] {
+        assert_eq!(count_after(body).await, expected, "{body}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn status_is_beside_the_socket() {
+    for (socket, status) in [
+        ("ws://party.local:8927/sendspin", "http://party.local:8927/api/status"),
+        ("wss://party.example/sendspin", "https://party.example/api/status"),
+        ("wss://home.example/ws/sendspin?x=1#y", "https://home.example/ws/api/status"),
+        ("ws://[fe80::1]:8927/sendspin", "http://[fe80::1]:8927/api/status"),
+    ] {
+        assert_eq!(ServerAddress::parse(socket).status_url().as_deref(), Some(status));
+    }
+}
+
+#[wasm_bindgen_test]
+fn only_socket_addresses_are_addresses() {
+    for text in
+        ["", "party.local", "http://party.local/sendspin", "ws://", "ws:", "javascript:alert(1)"]
+    {
+        let address = ServerAddress::parse(text);
+        assert_eq!(address, ServerAddress::Invalid(text.to_owned()));
+        assert_eq!(address.status_url(), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! The page in a box of its own, and waiting for what it shows, with a limit.
+
+use gloo_timers::future::TimeoutFuture;
+use leptos::mount::{UnmountHandle, mount_to};
+use leptos::prelude::*;
+use ui::app::App;
+use ui::server_address::ServerAddress;
+use wasm_bindgen::JsCast;
+use web_sys::{Event, HtmlElement, HtmlInputElement, MouseEvent, MouseEventInit};
+
+/// Limit of every wait, milliseconds: far above what anything here takes, far below the runner's patience.
+const WAIT_MS_MAX: u32 = 15_000;
+
+/// Time between two looks, milliseconds.
+const LOOK_MS: u32 = 10;
+
+/// A server that is not there: port 47 is reserved, and not one of those that browsers refuse to try.
+pub(crate) const NOBODY: &str = "ws://127.0.0.1:47/sendspin";
+
+/// The mounted page. Gone when dropped.
+pub(crate) struct Page {
+    root: HtmlElement,
+    _mounted: Box<dyn std::any::Any>,
+}
+
+impl Page {
+    /// Mounts the page of a server at `address`.
+    pub(crate) fn open(address: &str) -> Self {
+        let root = document().create_element("div").unwrap().unchecked_into::<HtmlElement>();
+        document().body().unwrap().append_child(&root).unwrap();
+        let server = ServerAddress::parse(address);
+        let mounted: UnmountHandle<_> =
+            mount_to(root.clone(), move || view! { <App server /> }.into_any());
+        Self { root, _mounted: Box::new(mounted) }
+    }
+
+    /// The element with this `data-testid`, if it is on the page.
+    pub(crate) fn find(&self, id: &str) -> Option<HtmlElement> {
+        let found = self.root.query_selector(&format!("[data-testid={id}]")).unwrap();
+        found.map(JsCast::unchecked_into)
+    }
+
+    /// The element with this `data-testid`.
+    pub(crate) fn get(&self, id: &str) -> HtmlElement {
+        self.find(id).unwrap_or_else(|| panic!("no [data-testid={id}] on the page"))
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self, id: &str) -> String {
+        self.get(id).text_content().unwrap_or_default()
+    }
+
+    /// Clicks it, as the `count`th click of a series at one place.
+    pub(crate) fn click(&self, id: &str, count: i32) {
+        let how = MouseEventInit::new();
+        how.set_bubbles(true);
+        how.set_detail(count);
+        let click = MouseEvent::new_with_mouse_event_init_dict("click", &how).unwrap();
+        self.get(id).dispatch_event(&click).unwrap();
+    }
+
+    /// Moves the volume slider to `volume`, as a finger does.
+    pub(crate) fn slide_to(&self, volume: u8) {
+        let slider = self.get("volume").unchecked_into::<HtmlInputElement>();
+        slider.set_value(&volume.to_string());
+        slider.dispatch_event(&Event::new("input").unwrap()).unwrap();
+    }
+
+    /// Where the volume slider stands.
+    pub(crate) fn slider(&self) -> String {
+        self.get("volume").unchecked_into::<HtmlInputElement>().value()
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.root.remove();
+    }
+}
+
+/// What `<body data-state>` says.
+pub(crate) fn state() -> String {
+    document().body().unwrap().get_attribute("data-state").unwrap_or_default()
+}
+
+/// Waits for `condition`.
+///
+/// # Panics
+///
+/// When it has not come true in time.
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..WAIT_MS_MAX / LOOK_MS {
+        if condition() {
+            return;
+        }
+        TimeoutFuture::new(LOOK_MS).await;
+    }
+    panic!("waited in vain until {what}");
+}
