@@ -33,6 +33,10 @@ const KEEP_BEHIND_S: f64 = 0.100;
 /// Pieces of output remembered, to say later what was heard when: 8 s of slices.
 const PIECES_MAX: usize = 800;
 
+/// Clocks that seem further apart than this, ppm, are not known yet: no crystal is. The specification's limit
+/// for the speed of a player is the same (wire reference 5.5).
+const DRIFT_PPM_MAX: f64 = 5_000.0;
+
 /// Frames of the output that may be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
@@ -123,7 +127,9 @@ impl Scheduler {
         let at = ContextFrame(run.at);
         while run.at < window.until.0 {
             let frames = SLICE_FRAMES.min(window.until.0 - run.at);
-            self.steer(&mut run, clock, frames)?;
+            if self.steer(&mut run, clock, frames).is_none() {
+                break;
+            }
             self.run = Some(run);
             let last = run.position + run.ratio * frames as f64;
             let have = stream.contiguous_end(run.position.floor() as i64).unwrap_or(i64::MIN);
@@ -316,11 +322,12 @@ fn begin_run(
 }
 
 /// The stream position due on frame `at`, and how much faster than nominal the position moves over the
-/// next `frames`, ppm.
+/// next `frames`, ppm. `None` while the clocks are not known well enough to be believed.
 fn due_and_drift(clock: &PlayoutClock<'_>, at: i64, frames: i64) -> Option<(f64, f64)> {
     let due = clock.due_at(at as f64)?;
     let moved = clock.due_at((at + frames) as f64)? - due;
-    Some((due, (moved / (clock.nominal_ratio() * frames as f64) - 1.0) * 1e6))
+    let drift_ppm = (moved / (clock.nominal_ratio() * frames as f64) - 1.0) * 1e6;
+    (drift_ppm.abs() <= DRIFT_PPM_MAX).then_some((due, drift_ppm))
 }
 
 /// Reads a stream at fractional positions.

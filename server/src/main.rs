@@ -10,6 +10,10 @@ use server::config::Config;
 use server::server::{Server, join_url, url};
 use tracing_subscriber::EnvFilter;
 
+/// What is logged unless `RUST_LOG` says otherwise. The decoders' own words are left out: the source says what is
+/// wrong with a file, once and by its name.
+const LOG_FILTER: &str = "info,symphonia=off";
+
 /// How long stopping may take. Container runtimes kill after ten seconds, people after two.
 const STOP_WITHIN: Duration = Duration::from_millis(1_500);
 
@@ -30,7 +34,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Err(error) => error.exit(),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -168,6 +168,8 @@ struct Pass {
     mix: Option<(Channels, Downmix)>,
     packets_lost: u64,
     last_failure: Option<String>,
+    /// Where the next packet begins if nothing is missing, for containers that count frames.
+    next_frame: Option<i64>,
 }
 
 impl Pass {
@@ -184,7 +186,8 @@ impl Pass {
         let (track_id, decoder) = make_decoder(reader.as_ref())?;
         let span = find_span(reader.as_mut(), track_id, handle).unwrap_or(Span::ALL);
         let (packets_lost, last_failure) = (0, None);
-        Ok(Self { reader, decoder, track_id, span, mix: None, packets_lost, last_failure })
+        let (mix, next_frame) = (None, None);
+        Ok(Self { reader, decoder, track_id, span, mix, packets_lost, last_failure, next_frame })
     }
 
     fn next_block(&mut self) -> Result<Option<Block>, Fault> {
@@ -192,7 +195,7 @@ impl Pass {
         while failures < FAILURES_MAX {
             let error = match guard(|| self.reader.next_packet())? {
                 Ok(Some(packet)) if packet.track_id != self.track_id => continue,
-                Ok(Some(packet)) => match self.decode(&packet)? {
+                Ok(Some(packet)) => match self.look_for_holes(&packet).decode(&packet)? {
                     Ok(block) if block.samples.is_empty() => continue,
                     Ok(block) => return Ok(Some(block)),
                     Err(error) => error,
@@ -214,6 +217,29 @@ impl Pass {
         }
         let reason = self.last_failure.clone();
         Err(Fault::Undecodable(reason.unwrap_or_else(|| "it keeps starting over".to_owned())))
+    }
+
+    /// Notices what a reader skips in silence: some look for the next intact packet by themselves.
+    fn look_for_holes(&mut self, packet: &Packet) -> &mut Self {
+        if !self.counts_frames() {
+            return self;
+        }
+        let first = packet.pts.get();
+        if let Some(missing) = self.next_frame.map(|next| first.saturating_sub(next))
+            && missing > 0
+        {
+            self.packets_lost += 1;
+            self.last_failure = Some(format!("{missing} frames are missing"));
+        }
+        self.next_frame = Some(packet.pts.saturating_add(packet.dur).get());
+        self
+    }
+
+    /// Whether the reader's time is in frames.
+    fn counts_frames(&self) -> bool {
+        let rate = self.decoder.codec_params().sample_rate;
+        let base = self.media_track().and_then(|track| track.time_base);
+        base.is_some_and(|base| base.numer.get() == 1 && Some(base.denom.get()) == rate)
     }
 
     /// Decodes one packet. The outer error ends the pass, the inner one costs this packet only.

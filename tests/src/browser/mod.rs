@@ -10,6 +10,7 @@ mod recording;
 
 use std::env;
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -48,7 +49,9 @@ const ARGUMENTS: [&str; 10] = [
 
 /// One Chromium with one page. It ends with this value.
 pub struct Browser {
-    driver: WebDriver,
+    /// Not dropped: it would wait for the driver on a runtime that it blocks, and hide why a test failed.
+    /// The processes end with the next two fields.
+    driver: ManuallyDrop<WebDriver>,
     // In this order: the processes go before the profile that they write to.
     _chromedriver: ProcessGroup,
     _profile: TempDir,
@@ -84,7 +87,11 @@ impl Browser {
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await?;
         let script = json!({ "source": RECORDER });
         driver.cdp().send_raw("Page.addScriptToEvaluateOnNewDocument", script).await?;
-        Ok(Self { driver, _chromedriver: chromedriver, _profile: profile })
+        Ok(Self {
+            driver: ManuallyDrop::new(driver),
+            _chromedriver: chromedriver,
+            _profile: profile,
+        })
     }
 
     /// Opens a page and waits until it can be used.
@@ -191,7 +198,11 @@ impl Browser {
     ///
     /// When the output does not run.
     pub async fn record(&self, seconds: f64) -> Result<Recording> {
-        let begun = self.run("return window.__recorder.frames()").await?;
+        // A block begins before it is delivered, by up to 0.4 s on an insecure page: what it begins with may
+        // be from before.
+        let later = "const { contexts, frames } = window.__recorder; \
+                     return frames() + contexts.at(-1).rate / 2";
+        let begun = self.run(later).await?;
         let begun = begun.as_f64().context("no frame")?;
         self.record_from(begun, seconds).await
     }
@@ -234,22 +245,24 @@ impl Browser {
         Ok(self.driver.screenshot(&folder.join(format!("{name}.png"))).await?)
     }
 
-    /// Closes it in order. Dropping it does the same by force.
+    /// Closes it in order. Dropping it does the same by force, as in a test that fails.
     ///
     /// # Errors
     ///
     /// When the driver does not answer.
     pub async fn quit(self) -> Result<()> {
-        Ok(self.driver.clone().quit().await?)
+        Ok(ManuallyDrop::into_inner(self.driver).quit().await?)
     }
 }
 
 async fn start_driver() -> Result<(ProcessGroup, u16)> {
     let program = env::var_os("CHROMEDRIVER").unwrap_or_else(|| OsString::from("chromedriver"));
-    let mut child = Command::new(&program)
+    let mut child = Command::new("sh")
+        .args(["-c", LEASH])
+        .arg(&program)
         .arg("--port=0")
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -268,7 +281,11 @@ async fn start_driver() -> Result<(ProcessGroup, u16)> {
     bail!("chromedriver ended")
 }
 
-/// A process and what it started, all of which end with this value.
+/// Runs a program in a process group of its own and ends the group when standard input ends: Chromium
+/// outlives its driver, and both would outlive a test that is killed.
+const LEASH: &str = "\"$0\" \"$@\" & read -r _; kill -KILL 0";
+
+/// Processes that end with this value, or with this process.
 struct ProcessGroup(Child);
 
 impl Drop for ProcessGroup {

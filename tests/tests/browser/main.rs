@@ -220,6 +220,9 @@ async fn a_server_that_comes_back_is_found_again_without_reloading() -> Result<(
     browser.reaches("reconnecting", PATIENCE).await?;
     browser.screenshot("reconnecting").await?;
     stage.server = ServerProcess::start_on(port, &stage.args).await?;
+    // What is buffered of the old stream plays until the new server's clock is known.
+    let known = "return window.partyline.stats().clockErrorUs !== null";
+    browser.until(known, PATIENCE).await?;
     in_step(&browser).await?;
     // Whatever of the old stream was still buffered is played or dropped once the new one is.
     stage.assert_plays_the_file(&browser.record(2.0).await?)?;

@@ -3,16 +3,20 @@
 use gloo_timers::future::TimeoutFuture;
 use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;
+use leptos::task::tick;
 use ui::app::App;
 use ui::server_address::ServerAddress;
 use wasm_bindgen::JsCast;
 use web_sys::{Event, HtmlElement, HtmlInputElement, MouseEvent, MouseEventInit};
 
 /// Limit of every wait, milliseconds: far above what anything here takes, far below the runner's patience.
-const WAIT_MS_MAX: u32 = 15_000;
+const WAIT_MS_MAX: u32 = 10_000;
 
 /// Time between two looks, milliseconds.
 const LOOK_MS: u32 = 10;
+
+/// More turns of the page's own tasks than any change of it needs.
+const TICKS: u32 = 8;
 
 /// A server that is not there: port 47 is reserved, and not one of those that browsers refuse to try.
 pub(crate) const NOBODY: &str = "ws://127.0.0.1:47/sendspin";
@@ -83,12 +87,19 @@ pub(crate) fn state() -> String {
     document().body().unwrap().get_attribute("data-state").unwrap_or_default()
 }
 
-/// Waits for `condition`.
+/// Waits for `condition`: first for what the page does by itself, then for network and timers.
 ///
 /// # Panics
 ///
 /// When it has not come true in time.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
+    // Effects run before the browser gets to anything else, such as a refused connection.
+    for _ in 0..TICKS {
+        if condition() {
+            return;
+        }
+        tick().await;
+    }
     for _ in 0..WAIT_MS_MAX / LOOK_MS {
         if condition() {
             return;

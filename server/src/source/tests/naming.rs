@@ -64,3 +64,20 @@ fn a_file_without_tags_is_called_by_its_name() {
     assert_eq!(source.track().artist, None);
     assert_eq!(source.track().duration_ms, Some(100));
 }
+
+#[test]
+fn the_short_tag_at_the_end_of_an_mp3_gives_way_to_the_full_one() {
+    let folder = Folder::new();
+    let mut bytes = std::fs::read(fixture("tone-44k1.mp3")).unwrap();
+    // ID3v1: fixed fields for title, artist, album, year and comment, and one byte of genre.
+    bytes.extend(b"TAG");
+    for (text, length) in [("To", 30), ("Party", 30), ("Fix", 30), ("1999", 4), ("note", 30)] {
+        bytes.extend(text.as_bytes());
+        bytes.resize(bytes.len() + length - text.len(), 0);
+    }
+    bytes.push(255);
+    let source = open_files(&[&folder.write("both.mp3", &bytes)], false).unwrap();
+    assert_eq!(source.track().title, "Tone");
+    assert_eq!(source.track().artist.as_deref(), Some("Partyline"));
+    assert_eq!(source.track().year, Some(2026));
+}
