@@ -122,6 +122,7 @@ impl JitterBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(target_arch = "wasm32"))]
     use proptest::prelude::*;
 
     fn ramp(first: i64, frames: i64) -> Vec<Frame> {
@@ -182,6 +183,7 @@ mod tests {
         assert_eq!(filled(&mut buffer, 100, 100), Inserted::Stored);
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     proptest! {
         #[test]
         fn reads_what_was_written(inserts in prop::collection::vec((0_i64..400, 1_i64..80), 1..20)) {

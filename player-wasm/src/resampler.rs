@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 
 use crate::jitter_buffer::Frame;
 
-/// Stream frames that one output frame is made of. With [`KAISER_BETA`] the transition band is 10 kHz
+/// Stream frames that one output frame is made of. With the window below, the transition band is 10 kHz
 /// wide around the Nyquist frequency of 48 kHz: flat to 18 kHz, and images begin to pass above 19 kHz only
 /// to land above 29 kHz.
 pub const TAPS: usize = 32;

@@ -202,11 +202,13 @@ impl Probe {
 
     /// Waits until the script has taken as many messages.
     pub(crate) async fn until_taken(&self, messages: u32) {
-        loop {
+        // Each question is a way there and back: thousands are seconds.
+        for _ in 0..10_000 {
             self.port.post_message(&JsValue::NULL).unwrap();
             if self.answers.next().await >= f64::from(messages) {
                 return;
             }
         }
+        panic!("the script did not take {messages} messages");
     }
 }

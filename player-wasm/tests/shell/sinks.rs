@@ -166,7 +166,7 @@ async fn blocks_wait_for_the_script() {
 /// Lets the worklet's clock stand still in every third quantum, as Chromium's does now and then while the page
 /// changes the audio graph: its issue 442866743.
 const STALE_CLOCK: &str = "
-const clock = Object.getOwnPropertyDescriptor(AudioWorkletGlobalScope.prototype, 'currentFrame');
+const clock = Object.getOwnPropertyDescriptor(globalThis, 'currentFrame');
 Object.defineProperty(globalThis, 'currentFrame', { get() {
   const now = clock.get.call(globalThis);
   return now % 384 === 256 ? now - 128 : now;
