@@ -55,7 +55,7 @@ fn state(shell: &Shell, toolchain: WasmToolchain) -> Result<String> {
     toolchain.apply(&mut rustc);
     let compiler = rustc.arg("-vV").output().context("cannot run rustc")?;
     let mut state = String::from_utf8_lossy(&compiler.stdout).into_owned();
-    for tool in ["trunk", "wasm-bindgen", "wasm-opt"] {
+    for tool in ["trunk", "wasm-bindgen"] {
         writeln!(state, "{}", shell.ask(tool, &["--version"]).unwrap_or_default())?;
     }
     for entry in sorted_entries(shell.root())? {

@@ -3,7 +3,7 @@
 use crate::{
     platform::{Distribution, Manager, Platform, Privilege},
     probe::Finding,
-    tool::{BINARYEN_MIN, BINARYEN_NPM, Pins, Tool},
+    tool::{Pins, Tool},
 };
 
 /// Where tools go that must not replace the reader's own, as it is written in a command line.
@@ -37,7 +37,6 @@ pub(crate) enum Method {
         /// Into the target folder, because another version is in cargo's own and may be needed elsewhere.
         beside: bool,
     },
-    Npm,
 }
 
 /// Decides what to do about `tool`.
@@ -65,10 +64,6 @@ pub(crate) fn plan(tool: Tool, finding: &Finding, platform: Platform, pins: &Pin
     if let Some((package, version)) = tool.cargo_package(pins) {
         methods.push(Method::Cargo { package, version, beside });
     }
-    // First, because the packages of older systems are too old.
-    if tool == Tool::WasmOpt && platform.npm {
-        methods.push(Method::Npm);
-    }
     methods.extend(system(tool, platform).filter(|_| can_install(platform)));
     if methods.is_empty() {
         Plan::Manual(advice(tool, platform, pins))
@@ -79,11 +74,6 @@ pub(crate) fn plan(tool: Tool, finding: &Finding, platform: Platform, pins: &Pin
 
 /// What a reader can do when nothing here could.
 pub(crate) fn advice(tool: Tool, platform: Platform, pins: &Pins) -> String {
-    if tool == Tool::WasmOpt {
-        return format!(
-            "install npm, or binaryen {BINARYEN_MIN} or newer (https://github.com/WebAssembly/binaryen)"
-        );
-    }
     let by_cargo = tool.cargo_package(pins).map(|(package, version)| Method::Cargo {
         package,
         version,
@@ -118,7 +108,6 @@ fn can_install(platform: Platform) -> bool {
 fn system(tool: Tool, platform: Platform) -> Option<Method> {
     let manager = platform.manager?;
     let packages: &[&str] = match (tool, manager) {
-        (Tool::WasmOpt, _) => &["binaryen"],
         (Tool::WasmClippy, Manager::Apt) => &["rust-web-clippy"],
         (Tool::Browser, Manager::Apt) if platform.distribution == Distribution::Ubuntu => {
             &["chromium-browser", "chromium-chromedriver"]
@@ -158,10 +147,6 @@ impl Method {
                 let exact = format!("{package}@{version}");
                 words(&[&["cargo", "install", "--locked"], root, &[&exact]].concat())
             }
-            Self::Npm => {
-                let exact = format!("binaryen@{BINARYEN_NPM}");
-                words(&["npm", "install", "--no-save", "--prefix", TOOLS_DIR, &exact])
-            }
         }
     }
 
@@ -190,7 +175,6 @@ impl Method {
                 };
                 ("cargo install".to_owned(), takes)
             }
-            Self::Npm => ("npm, into target/tools".to_owned(), "5 s"),
         };
         format!("with {with}, takes about {takes}")
     }
@@ -209,14 +193,12 @@ mod tests {
         privilege: Privilege::Root,
         distribution: Distribution::Debian,
         rustup: true,
-        npm: true,
     };
     const MAC: Platform = Platform {
         manager: Some(Manager::Brew),
         privilege: Privilege::None,
         distribution: Distribution::Other,
         rustup: true,
-        npm: false,
     };
 
     fn pins() -> Pins {
@@ -310,19 +292,6 @@ mod tests {
             command_lines(&for_missing(Tool::Browser, MAC)),
             ["brew install --cask google-chrome chromedriver"]
         );
-    }
-
-    #[test]
-    fn wasm_opt_comes_from_npm_before_a_package_that_may_be_too_old() {
-        let too_old = Finding::OtherVersion("108".to_owned());
-        assert_eq!(
-            command_lines(&plan(Tool::WasmOpt, &too_old, CLOSED_DEBIAN, &pins())),
-            [
-                "npm install --no-save --prefix target/tools binaryen@132.0.0",
-                "apt-get install -y --no-install-recommends binaryen"
-            ]
-        );
-        assert_eq!(command_lines(&for_missing(Tool::WasmOpt, MAC)), ["brew install binaryen"]);
     }
 
     #[test]

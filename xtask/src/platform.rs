@@ -51,7 +51,6 @@ pub(crate) struct Platform {
     pub(crate) privilege: Privilege,
     pub(crate) distribution: Distribution,
     pub(crate) rustup: bool,
-    pub(crate) npm: bool,
 }
 
 impl Platform {
@@ -71,7 +70,6 @@ impl Platform {
             privilege: privilege(shell),
             distribution: Distribution::from_release(&release),
             rustup: shell.which("rustup").is_some(),
-            npm: shell.which("npm").is_some(),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     debian,
     shell::Shell,
-    tool::{BINARYEN_MIN, Pins, Tool},
+    tool::{Pins, Tool},
 };
 
 /// Longest a look at one tool may take.
@@ -134,7 +134,6 @@ impl<'a> Probe<'a> {
             Tool::WasmClippy => self.wasm_clippy(),
             Tool::Trunk => self.version(tool, "trunk", &["--version"]),
             Tool::WasmBindgen => self.wasm_bindgen(),
-            Tool::WasmOpt => at_least(self.version(tool, "wasm-opt", &["--version"]), BINARYEN_MIN),
             Tool::Rustfmt => self.version(tool, "cargo", &["fmt", "--version"]),
             Tool::Clippy => self.version(tool, "cargo", &["clippy", "--version"]),
             Tool::Nextest => self.version(tool, "cargo-nextest", &["--version"]),
@@ -177,21 +176,6 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Takes a version that is older than `least` for another one. Only the first number counts.
-fn at_least(finding: Finding, least: u32) -> Finding {
-    match finding {
-        Finding::Present(version) => {
-            let first = version.split('.').next().and_then(|number| number.parse().ok());
-            if first.is_some_and(|number: u32| number >= least) {
-                Finding::Present(version)
-            } else {
-                Finding::OtherVersion(version)
-            }
-        }
-        other => other,
-    }
-}
-
 /// Compares what a tool said of itself with the pinned version.
 fn judge(said: &str, pinned: Option<&str>) -> Finding {
     let first_line = said.lines().next().unwrap_or_default();
@@ -214,15 +198,6 @@ mod tests {
     fn any_version_will_do_where_none_is_pinned() {
         let said = "cargo-nextest 0.9.143 (60fa45f63 2026-08-04)\nrelease: 0.9.143";
         assert_eq!(judge(said, None), Finding::Present("0.9.143".to_owned()));
-        assert_eq!(judge("wasm-opt version 108", None), Finding::Present("108".to_owned()));
-    }
-
-    #[test]
-    fn a_wasm_opt_that_breaks_the_page_is_not_found() {
-        let judge = |said| at_least(judge(said, None), BINARYEN_MIN);
-        assert_eq!(judge("wasm-opt version 108"), Finding::OtherVersion("108".to_owned()));
-        assert_eq!(judge("wasm-opt version 132 (version_132)"), Finding::Present("132".to_owned()));
-        assert_eq!(at_least(Finding::Missing, BINARYEN_MIN), Finding::Missing);
     }
 
     #[test]

@@ -182,7 +182,7 @@ impl Installer<'_> {
             Method::RustupTarget | Method::RustupComponent(_) => {
                 shell::run_logged(&mut self.command(method), log, RUSTUP_LIMIT)
             }
-            Method::System { .. } | Method::Cargo { .. } | Method::Npm => {
+            Method::System { .. } | Method::Cargo { .. } => {
                 shell::run_logged(&mut self.command(method), log, INSTALL_LIMIT)
             }
         }

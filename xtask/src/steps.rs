@@ -31,8 +31,8 @@ struct Step {
 }
 
 /// The crates that run in a browser.
-const PAGE_CRATES: [&str; 5] =
-    ["--package=player-wasm", "--package=ui", "--target", "wasm32-unknown-unknown", "--quiet"];
+const PAGE_CRATES: [&str; 4] =
+    ["--package=player-wasm", "--package=ui", "--target", "wasm32-unknown-unknown"];
 
 const FORMAT: Step = Step { name: "format", needs: &[Tool::Rustfmt], run: format };
 const LINTS: Step = Step { name: "lints", needs: &[Tool::Clippy], run: lints };
@@ -45,7 +45,7 @@ const DOCS: Step = Step { name: "documentation", needs: &[], run: docs };
 const DENY: Step = Step { name: "dependencies", needs: &[Tool::Deny], run: deny };
 const PAGE_AND_SERVER: Step = Step {
     name: "page and release server",
-    needs: &[Tool::WasmTarget, Tool::Trunk, Tool::WasmBindgen, Tool::WasmOpt],
+    needs: &[Tool::WasmTarget, Tool::Trunk, Tool::WasmBindgen],
     run: page_and_server,
 };
 const TESTS: Step = Step { name: "tests", needs: &[Tool::Nextest], run: tests };
@@ -147,7 +147,11 @@ fn lints(job: &Job<'_>) -> Result<()> {
 
 fn wasm_lints(job: &Job<'_>) -> Result<()> {
     let mut cargo = job.tools.wasm()?.cargo(job.shell);
-    cargo.arg("clippy").args(PAGE_CRATES).args(["--all-targets", "--", "--deny=warnings"]);
+    cargo.args(["clippy", "--quiet"]).args(PAGE_CRATES).args([
+        "--all-targets",
+        "--",
+        "--deny=warnings",
+    ]);
     shell::run(&mut cargo)
 }
 
@@ -157,7 +161,10 @@ fn docs(job: &Job<'_>) -> Result<()> {
     shell::run(cargo.args(["doc", "--quiet", "--no-deps"]).env("RUSTDOCFLAGS", "--deny=warnings"))?;
     if let Some(toolchain) = job.tools.wasm {
         let mut cargo = toolchain.cargo(job.shell);
-        cargo.args(["doc", "--no-deps"]).args(PAGE_CRATES).env("RUSTDOCFLAGS", "--deny=warnings");
+        cargo
+            .args(["doc", "--quiet", "--no-deps"])
+            .args(PAGE_CRATES)
+            .env("RUSTDOCFLAGS", "--deny=warnings");
         shell::run(&mut cargo)?;
     }
     let mut cargo = job.shell.command("cargo");

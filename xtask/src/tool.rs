@@ -12,11 +12,6 @@ const TRUNK: &str = "0.21.14";
 const NEXTEST: &str = "0.9.143";
 /// As for [`NEXTEST`].
 const DENY: &str = "0.20.2";
-/// The npm package of binaryen, which is wasm-opt.
-pub(crate) const BINARYEN_NPM: &str = "132.0.0";
-/// Measured: 108, which Debian 12 and Ubuntu 24.04 package, exports the first table under the name of the second. The
-/// page then stops at `WebAssembly.Table.grow()`. 111, 116 and 132 are right.
-pub(crate) const BINARYEN_MIN: u32 = 111;
 
 /// Something that is needed and does not come with cargo alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +20,6 @@ pub(crate) enum Tool {
     WasmTarget,
     Trunk,
     WasmBindgen,
-    WasmOpt,
     Rustfmt,
     Clippy,
     /// Clippy of the compiler that builds for wasm32, where that is another one.
@@ -53,11 +47,11 @@ impl Purpose {
     /// The tools for this purpose, in the order they are looked for.
     pub(crate) fn tools(self) -> &'static [Tool] {
         use Tool::{
-            Alsa, Browser, Clippy, Deny, Nextest, Rustfmt, Trunk, WasmBindgen, WasmClippy, WasmOpt,
+            Alsa, Browser, Clippy, Deny, Nextest, Rustfmt, Trunk, WasmBindgen, WasmClippy,
             WasmTarget,
         };
         match self {
-            Self::Build => &[WasmTarget, Trunk, WasmBindgen, WasmOpt],
+            Self::Build => &[WasmTarget, Trunk, WasmBindgen],
             Self::Check => &[Rustfmt, Clippy, WasmTarget, WasmClippy],
             Self::Test => &[
                 Rustfmt,
@@ -66,7 +60,6 @@ impl Purpose {
                 WasmClippy,
                 Trunk,
                 WasmBindgen,
-                WasmOpt,
                 Nextest,
                 Deny,
                 Browser,
@@ -83,7 +76,6 @@ impl Tool {
             Self::WasmTarget => "wasm32 target",
             Self::Trunk => "trunk",
             Self::WasmBindgen => "wasm-bindgen",
-            Self::WasmOpt => "wasm-opt",
             Self::Rustfmt => "rustfmt",
             Self::Clippy => "clippy",
             Self::WasmClippy => "clippy for wasm32",
