@@ -61,6 +61,25 @@ impl JitterBuffer {
         Inserted::Stored
     }
 
+    /// Whether both hold the same sound wherever both hold any, `shift` being added to the frames of `other`.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self, shift: i64) -> bool {
+        other.segments.iter().all(|(&first, theirs)| {
+            (first + shift..).zip(theirs).all(|(frame, theirs)| {
+                let ours = self.segments.range(..=frame).next_back();
+                let ours = ours.and_then(|(&first, pcm)| pcm.get((frame - first) as usize));
+                ours.is_none_or(|ours| ours == theirs)
+            })
+        })
+    }
+
+    /// Takes over what `other` holds and this does not, as far as there is room.
+    pub fn absorb(&mut self, other: Self, shift: i64) {
+        for (first, pcm) in other.segments {
+            self.insert(FrameIndex(first.saturating_add(shift)), &pcm);
+        }
+    }
+
     /// Forgets whole segments that end at or before `frame`.
     pub fn discard_before(&mut self, frame: FrameIndex) {
         while let Some(segment) = self.segments.first_entry() {

@@ -51,6 +51,18 @@ const AHEAD_MS_HIDDEN: i64 = 3_500;
 const HAND_OVER_MS: i64 = 40;
 /// Missing audio is waited for until this long before its hand-over, ms: two ticks.
 const PATIENCE_MS: i64 = 100;
+/// Largest delay trim, ms: what the wire can carry (wire reference 2.3).
+const DELAY_MS_MAX: i16 = 5_000;
+/// Smallest delay trim, ms: a browser that tells too much latency makes its page play too early.
+const DELAY_MS_MIN: i16 = -1_000;
+/// What a server may ask of this player.
+const COMMANDS: [PlayerCommandName; 3] =
+    [PlayerCommandName::Volume, PlayerCommandName::Mute, PlayerCommandName::SetStaticDelay];
+/// Sound begins when the server's clock is known to this, µs: an estimate that is worse would be corrected
+/// audibly right after.
+const START_ERROR_US: f64 = 400.0;
+/// Sound begins after this at the latest, however little is known of the server's clock.
+const START_WAIT: ClientSpan = ClientSpan::from_millis(1_500);
 /// Longest text that is taken from a server for display, in characters.
 const TEXT_MAX: usize = 500;
 
@@ -68,8 +80,12 @@ pub struct Player {
     next_stream: Option<Stream>,
     output: Option<OutputClock>,
     hidden: bool,
+    /// The output stands still although it was not asked to.
+    interrupted: bool,
     /// When the output is topped up next.
     tick_at: ClientTime,
+    /// Sound begins then, however little is known of the server's clock.
+    start_by: ClientTime,
     /// When the present stream began to sound: the look-ahead grows from there.
     sounding_since: Option<ClientTime>,
     playback: Option<PlaybackState>,
@@ -94,7 +110,9 @@ impl Player {
             next_stream: None,
             output: None,
             hidden: false,
+            interrupted: false,
             tick_at: now,
+            start_by: now,
             sounding_since: None,
             playback: None,
             now_playing: NowPlaying::default(),
@@ -121,7 +139,7 @@ impl Player {
             player_support: Some(PlayerSupport {
                 supported_formats: FORMATS.to_vec(),
                 buffer_capacity: BUFFER_CAPACITY_BYTES,
-                supported_commands: vec![PlayerCommandName::Volume, PlayerCommandName::Mute],
+                supported_commands: COMMANDS.to_vec(),
             }),
         };
         self.send(hello);
@@ -132,7 +150,9 @@ impl Player {
         if self.link.is_ended() {
             return;
         }
-        self.clock = None;
+        if let Some(clock) = &mut self.clock {
+            clock.close();
+        }
         self.next_stream = None;
         if let Some(stream) = &mut self.stream {
             stream.orphan();
@@ -163,7 +183,7 @@ impl Player {
                 if let Some(clock) = &mut self.clock {
                     // A reply that is late or impossible is of no use, and the next one is due anyway.
                     let _ = clock.handle_time_reply(now, reply);
-                    self.drain_clock();
+                    self.drain_clock(now);
                 }
             }
             ServerMessage::State(state) => {
@@ -199,18 +219,50 @@ impl Player {
             return;
         };
         match stream.handle_chunk(play_at, audio) {
-            Ok(Chunk::Accepted | Chunk::Overflow) => {}
+            Ok(Chunk::Accepted | Chunk::Overflow) => self.adopt_next_stream(now),
             Ok(Chunk::Late) => self.late_chunks += 1,
             Err(error) => self.fail(now, Failure::Unsupported { what: error.to_string() }),
         }
     }
 
-    /// Takes a reading of the output's clock. Due right before each [`Self::handle_timeout`].
-    pub fn handle_device(&mut self, now: ClientTime, reading: DeviceReading) {
-        match &mut self.output {
-            Some(output) => output.handle_reading(now, &reading),
-            None => self.output = Some(OutputClock::new(now, &reading)),
+    /// Takes a reading of the output's clock, or that there is none because the output stands still. Due right
+    /// before each [`Self::handle_timeout`].
+    pub fn handle_device(&mut self, now: ClientTime, reading: Option<DeviceReading>) {
+        match (&mut self.output, reading) {
+            (Some(output), Some(reading)) => output.handle_reading(now, &reading),
+            (None, Some(reading)) => self.output = Some(OutputClock::new(now, &reading)),
+            (_, None) => {}
         }
+        let frozen = self.output.as_ref().is_some_and(|output| output.is_frozen(now));
+        let interrupted = frozen && !self.link.is_ended();
+        if std::mem::replace(&mut self.interrupted, interrupted) != interrupted {
+            self.outputs.push_back(Output::Event(Event::Interrupted(interrupted)));
+        }
+    }
+
+    /// Something happened that may have moved a clock or cost the connection: the page was shown again, the
+    /// network came back. The server's clock is compared at once.
+    pub fn handle_wake_up(&mut self, now: ClientTime) {
+        if let Some(clock) = &mut self.clock {
+            clock.hurry(now);
+        }
+        self.link.hurry(now);
+        self.handle_timeout(now);
+    }
+
+    /// The client's clock jumped against the world's, as it does where it stands still while the machine sleeps.
+    /// Nothing sounds until the server's clock is known again.
+    pub fn handle_clock_jump(&mut self, now: ClientTime) {
+        if let Some(clock) = &mut self.clock {
+            clock.forget(now);
+        }
+        if let Some(stream) = &mut self.stream {
+            stream.forget_mapping();
+        }
+        self.sounding_since = None;
+        self.start_by = now + START_WAIT;
+        self.outputs.push_back(Output::Clear);
+        self.handle_wake_up(now);
     }
 
     /// The page was hidden or shown: hidden pages wake up once a second at best.
@@ -226,8 +278,12 @@ impl Player {
     }
 
     /// Does what a person asked.
-    pub fn command(&mut self, _now: ClientTime, command: Command) {
+    pub fn command(&mut self, now: ClientTime, command: Command) {
         match command {
+            Command::SetDelay(ms) => {
+                self.set_delay(ms);
+                self.top_up(now);
+            }
             Command::SetVolume(volume) => self.set_gain(volume.min(100), self.config.muted),
             Command::SetMuted(muted) => self.set_gain(self.config.volume, muted),
             Command::Stop => {
@@ -251,7 +307,7 @@ impl Player {
         }
         if let Some(clock) = &mut self.clock {
             clock.handle_timeout(now);
-            self.drain_clock();
+            self.drain_clock(now);
         }
         if now >= self.tick_at {
             self.tick_at = now + TICK;
@@ -284,9 +340,9 @@ impl Player {
             dialect: self.link.is_open().then_some(Dialect::Clear),
             codec: stream.map(|stream| stream.format().codec.as_str()),
             output: (!self.link.is_ended()).then_some(self.config.output),
-            sync_error_us: stream.zip(output).and_then(|(stream, output)| {
-                stream.sync_error_us(output, ServerSpan::ZERO, now_us)
-            }),
+            sync_error_us: stream
+                .zip(output)
+                .and_then(|(stream, output)| stream.sync_error_us(output, self.delay(), now_us)),
             clock_error_us: self.clock.as_ref().and_then(ClockSync::error_us),
             drift_ppm: stream.zip(output).and_then(|(stream, output)| stream.drift_ppm(output)),
             buffered_ms: stream.map_or(0.0, |stream| stream.buffered_ms(now_us)),
@@ -316,15 +372,19 @@ impl Player {
             return self.fail(now, Failure::Unsupported { what });
         }
         self.link.opened(now);
-        self.clock = Some(ClockSync::new(now));
+        self.start_by = now + START_WAIT;
+        match &mut self.clock {
+            Some(clock) => clock.reopen(now),
+            None => self.clock = Some(ClockSync::new(now)),
+        }
         self.outputs.push_back(Output::Event(Event::ServerName(clipped(&hello.name))));
         self.send(ClientState {
             state: Some(OperationalState::Synchronized),
             player: Some(PlayerState {
-                static_delay_ms: Some(0),
+                static_delay_ms: Some(self.delay_on_the_wire()),
                 required_lead_time_ms: Some(REQUIRED_LEAD_MS),
                 min_buffer_ms: Some(MIN_BUFFER_MS),
-                supported_commands: Some(vec![PlayerCommandName::Volume, PlayerCommandName::Mute]),
+                supported_commands: Some(COMMANDS.to_vec()),
                 ..self.volume_state()
             }),
         });
@@ -349,20 +409,29 @@ impl Player {
             }),
         };
         match started {
-            Ok(()) => self.adopt_next_stream(),
+            Ok(()) => self.adopt_next_stream(now),
             Err(error) => self.fail(now, Failure::Unsupported { what: error.to_string() }),
         }
     }
 
     /// Lets the new connection's stream sound, once it can be scheduled or nothing else sounds.
-    fn adopt_next_stream(&mut self) {
-        let ready = self.next_stream.as_ref().is_some_and(Stream::is_mapped);
-        if (ready || self.stream.is_none())
-            && let Some(next) = self.next_stream.take()
-        {
-            self.retire_stream();
-            self.stream = Some(next);
+    fn adopt_next_stream(&mut self, now: ClientTime) {
+        let ready = self.next_stream.as_ref().is_some_and(Stream::can_take_over);
+        if !(ready || self.stream.is_none()) {
+            return;
         }
+        let Some(mut next) = self.next_stream.take() else {
+            return;
+        };
+        if let Some(stream) = &mut self.stream {
+            match stream.continue_with(next, now.as_micros() as f64) {
+                Ok(()) => return,
+                Err(other) => next = other,
+            }
+            self.outputs.push_back(Output::Clear);
+        }
+        self.retire_stream();
+        self.stream = Some(next);
     }
 
     /// The stream that the present connection feeds.
@@ -420,8 +489,11 @@ impl Player {
         match command {
             PlayerCommand::Volume { volume } => self.set_gain(volume.min(100), self.config.muted),
             PlayerCommand::Mute { mute } => self.set_gain(self.config.volume, mute),
-            // Not offered in the hello.
-            PlayerCommand::SetStaticDelay { .. } => return,
+            PlayerCommand::SetStaticDelay { static_delay_ms } => {
+                self.set_delay(i16::try_from(static_delay_ms).unwrap_or(DELAY_MS_MAX));
+                let delay_ms = self.config.delay_ms;
+                return self.outputs.push_back(Output::Event(Event::Delay(delay_ms)));
+            }
         }
         let (volume, muted) = (self.config.volume, self.config.muted);
         self.outputs.push_back(Output::Event(Event::Volume { volume, muted }));
@@ -436,6 +508,26 @@ impl Player {
         }
     }
 
+    /// Moves the sound: the scheduler finds it in the wrong place and puts it right.
+    fn set_delay(&mut self, ms: i16) {
+        self.config.delay_ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
+        if self.link.is_open() {
+            let static_delay_ms = Some(self.delay_on_the_wire());
+            let player = PlayerState { static_delay_ms, ..PlayerState::default() };
+            self.send(ClientState { state: None, player: Some(player) });
+        }
+    }
+
+    /// How much earlier than due the sound is handed out.
+    fn delay(&self) -> ServerSpan {
+        ServerSpan::from_millis(i64::from(self.config.delay_ms))
+    }
+
+    /// The wire knows no negative delay, and the server need not know: it only sends a little early.
+    fn delay_on_the_wire(&self) -> u32 {
+        u32::try_from(self.config.delay_ms).unwrap_or(0)
+    }
+
     fn volume_state(&self) -> PlayerState {
         PlayerState {
             volume: Some(self.config.volume),
@@ -445,7 +537,7 @@ impl Player {
     }
 
     /// Passes on what the clock asks for.
-    fn drain_clock(&mut self) {
+    fn drain_clock(&mut self, now: ClientTime) {
         while let Some(clock) = &mut self.clock {
             match clock.poll_output() {
                 clock_sync::Output::SendTime { client_transmitted } => {
@@ -455,7 +547,7 @@ impl Player {
                     if let Some(stream) = self.fed_stream() {
                         stream.set_mapping(mapping);
                     }
-                    self.adopt_next_stream();
+                    self.adopt_next_stream(now);
                 }
                 clock_sync::Output::Timeout(_) => break,
             }
@@ -464,7 +556,10 @@ impl Player {
 
     /// Hands out every block that is due by now.
     fn top_up(&mut self, now: ClientTime) {
-        if let (Some(stream), Some(output)) = (&mut self.stream, &self.output) {
+        let (delay, may_sound) = (self.delay(), self.may_sound(now));
+        if let (Some(stream), Some(output)) = (&mut self.stream, &self.output)
+            && may_sound
+        {
             let rate_hz = i64::from(output.rate_hz());
             let in_ms =
                 |ms: i64| ContextFrame(output.unrendered_from(now).0 + ms * rate_hz / 1_000);
@@ -481,12 +576,20 @@ impl Player {
                 patience: in_ms(HAND_OVER_MS + PATIENCE_MS),
                 until: in_ms(HAND_OVER_MS + ahead_ms),
             };
-            while let Some(block) = stream.next_block(output, ServerSpan::ZERO, window) {
+            while let Some(block) = stream.next_block(output, delay, window) {
                 self.sounding_since.get_or_insert(now);
                 self.outputs.push_back(Output::Play(block));
             }
         }
         self.refresh_state(now);
+    }
+
+    /// Whether the server's clock is known well enough to begin, or sound has begun already.
+    fn may_sound(&self, now: ClientTime) -> bool {
+        let is_known = self.clock.as_ref().and_then(ClockSync::error_us);
+        self.sounding_since.is_some()
+            || is_known.is_some_and(|error_us| error_us < START_ERROR_US)
+            || now > self.start_by
     }
 
     /// The state follows from what is there: an ended link leaves it as it is.

@@ -5,9 +5,11 @@
 //! [`OutputClock`] learns from what the browser reports. Positions are fractional: a frame is 21 µs, and
 //! in step means a small part of one.
 
+use std::collections::VecDeque;
+
 use protocol::audio::Timeline;
 use protocol::time::{
-    ClientClock, ClientTime, DeviceClock, MICROS_PER_SECOND, ServerClock, ServerSpan,
+    ClientClock, ClientSpan, ClientTime, DeviceClock, MICROS_PER_SECOND, ServerClock, ServerSpan,
 };
 use protocol::time_filter::{ClockMapping, Reading, TimeFilter};
 
@@ -35,19 +37,46 @@ pub struct DeviceReading {
 /// Error bound of a pair that the browser reports, µs: Chromium's are off by up to a quarter of a
 /// millisecond, and at times by a whole one.
 const REPORTED_ERROR_US: f64 = 500.0;
-/// Error bound of `currentTime` minus latency, µs: it moves in hardware buffers of some 10 ms.
-const ESTIMATED_ERROR_US: f64 = 10_000.0;
+/// Error bound of `currentTime` minus latency, µs, taken at the edge of a hardware buffer.
+const ESTIMATED_ERROR_US: f64 = 2_000.0;
 /// A reported pair older than this, or from the future by more, is not used.
 const REPORT_AGE_US_MAX: i64 = 250_000;
 /// A reported pair must lie behind what was rendered by no more than this: no output buffers longer.
 const LATENCY_S_MAX: f64 = 2.0;
 /// Latency where the browser tells none (Safari before 18.4).
 const LATENCY_S_ASSUMED: f64 = 0.040;
-/// A reading this far from the estimate means that the output changed (another device, a suspended
-/// context), once [`STRANGE_READINGS`] in a row say so.
-const STRANGE_US: f64 = 20_000.0;
-/// See [`STRANGE_US`].
-const STRANGE_READINGS: u32 = 3;
+/// Pairs this far apart, µs, must tell a rate within [`SLOPE_ERROR_MAX`] of the truth.
+const SLOPE_SPAN_US: i64 = 150_000;
+/// See [`SLOPE_SPAN_US`]. What was seen is a clock that is off by a tenth, and pairs that err by a millisecond.
+const SLOPE_ERROR_MAX: f64 = 0.05;
+/// A rate that is wrong in the same way this often in a row is no accident: a step of the latency, or a pair that
+/// is far off, spoils one or two.
+const WRONG_SLOPES: i32 = 3;
+/// Bad pairs in a row after which the pairs are not believed any more.
+const BAD_MAX: u32 = 2;
+/// Good pairs in a row, over at least [`GOOD_SPAN`], after which they are believed again.
+const GOOD_MIN: u32 = 6;
+/// See [`GOOD_MIN`].
+const GOOD_SPAN: ClientSpan = ClientSpan::from_millis(750);
+/// A reading that is this many error bounds from the estimate is strange.
+const STRANGE_BOUNDS: f64 = 3.0;
+/// The same before there were [`SETTLED_READINGS`].
+const STRANGE_BOUNDS_EARLY: f64 = 10.0;
+/// See [`STRANGE_BOUNDS_EARLY`].
+const SETTLED_READINGS: u32 = 20;
+/// So many strange readings that agree as well as [`AGREEING_BOUNDS`] tell the truth: another device, another
+/// latency.
+const AGREEING_READINGS: u32 = 3;
+/// See [`AGREEING_READINGS`].
+const AGREEING_BOUNDS: f64 = 2.0;
+/// Readings of `currentTime` among which the latest edge of a hardware buffer is looked for: 2 s of them.
+const EDGE_READINGS: usize = 40;
+/// With fewer of them the edge is not known well enough to correct what is known already.
+const EDGE_READINGS_MIN: usize = 10;
+/// No output's crystal is further off than this.
+const DRIFT_PRIOR: f64 = 150e-6;
+/// An output whose rendered time stands still for this long does not play.
+const FROZEN: ClientSpan = ClientSpan::from_millis(500);
 
 /// How readings of the output's clock come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +92,17 @@ enum Origin {
 pub struct OutputClock {
     rate_hz: u32,
     origin: Origin,
+    pairs: Pairs,
     filter: TimeFilter<ClientClock, DeviceClock>,
-    strange: u32,
+    /// Readings that the filter has taken since it began.
+    readings: u32,
+    /// How many strange readings agreed in a row, and the offset of the last one, µs.
+    strange: (u32, f64),
+    /// Latest offsets of `currentTime`, µs.
+    edges_us: VecDeque<f64>,
     rendered: (ClientTime, f64),
+    /// When the rendered time was last seen to move.
+    moved_at: ClientTime,
     latency_s: f64,
 }
 
@@ -76,9 +113,13 @@ impl OutputClock {
         let mut clock = Self {
             rate_hz: reading.rate_hz.max(1),
             origin: Origin::Estimated,
-            filter: TimeFilter::default(),
-            strange: 0,
+            pairs: Pairs::default(),
+            filter: TimeFilter::with_drift(0.0, DRIFT_PRIOR),
+            readings: 0,
+            strange: (0, 0.0),
+            edges_us: VecDeque::with_capacity(EDGE_READINGS),
             rendered: (now, reading.rendered_s),
+            moved_at: now,
             latency_s: LATENCY_S_ASSUMED,
         };
         clock.handle_reading(now, reading);
@@ -87,6 +128,9 @@ impl OutputClock {
 
     /// Takes a reading that was made at `now`.
     pub fn handle_reading(&mut self, now: ClientTime, reading: &DeviceReading) {
+        if reading.rendered_s > self.rendered.1 {
+            self.moved_at = now;
+        }
         self.rendered = (now, reading.rendered_s);
         if let Some(latency_s) = reading.latency_s.filter(|s| (0.0..LATENCY_S_MAX).contains(s)) {
             self.latency_s = latency_s;
@@ -95,36 +139,80 @@ impl OutputClock {
             // Nothing was rendered yet: no reading says anything.
             return;
         }
-        match plausible(now, reading) {
-            Some((context_s, at)) => {
-                if self.origin == Origin::Estimated {
-                    self.origin = Origin::Reported;
-                    self.filter = TimeFilter::default();
+        let pair = plausible(now, reading).filter(|pair| self.pairs.fits(*pair));
+        self.pairs.judge(now, pair);
+        let origin = if self.pairs.are_believed { Origin::Reported } else { Origin::Estimated };
+        let edge_us = self.edge(offset_us(reading.rendered_s - self.latency_s, now));
+        if origin != self.origin {
+            self.origin = origin;
+            if self.pairs.wrong_slopes.abs() >= WRONG_SLOPES {
+                // What was learned from them is wrong. Otherwise it stays: if the other origin says something else,
+                // its readings are strange.
+                self.restart();
+            }
+        }
+        match (origin, pair) {
+            (Origin::Reported, Some((context_s, at))) => {
+                self.learn(offset_us(context_s, at), at, REPORTED_ERROR_US);
+            }
+            (Origin::Reported, None) => {}
+            (Origin::Estimated, _) => {
+                if self.edges_us.len() >= EDGE_READINGS_MIN || self.filter.mapping().is_none() {
+                    self.learn(edge_us, now, ESTIMATED_ERROR_US);
                 }
-                self.learn(context_s, at, REPORTED_ERROR_US);
             }
-            None if self.origin == Origin::Estimated => {
-                self.learn(reading.rendered_s - self.latency_s, now, ESTIMATED_ERROR_US);
-            }
-            None => {}
         }
     }
 
-    fn learn(&mut self, context_s: f64, at: ClientTime, max_error_us: f64) {
-        let offset_us = context_s * MICROS_PER_SECOND as f64 - at.as_micros() as f64;
+    /// Offset of the latest edge of a hardware buffer, µs: rendered time stands still within one, and the reading
+    /// that is furthest ahead was made right after it moved.
+    fn edge(&mut self, offset_us: f64) -> f64 {
+        if self.edges_us.len() == EDGE_READINGS {
+            self.edges_us.pop_front();
+        }
+        self.edges_us.push_back(offset_us);
+        let edge_us = self.edges_us.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if edge_us - offset_us > STRANGE_BOUNDS_EARLY * ESTIMATED_ERROR_US {
+            // No hardware buffer is that long: the latency grew, or rendering was interrupted.
+            self.edges_us.drain(..self.edges_us.len() / 2);
+        }
+        edge_us
+    }
+
+    /// Begins anew, with the drift that is known.
+    fn restart(&mut self) {
+        self.filter = TimeFilter::with_drift(self.filter.drift(), DRIFT_PRIOR);
+        self.readings = 0;
+        self.strange.0 = 0;
+    }
+
+    fn learn(&mut self, offset_us: f64, at: ClientTime, max_error_us: f64) {
         let expected = self.filter.mapping().map(|mapping| {
             let at_us = at.as_micros() as f64;
             mapping.to_remote_us(at_us) - at_us
         });
-        if expected.is_some_and(|expected| (offset_us - expected).abs() > STRANGE_US) {
-            self.strange += 1;
-            if self.strange < STRANGE_READINGS {
+        let off_by =
+            |expected: f64, bounds: f64| (offset_us - expected).abs() > bounds * max_error_us;
+        let settled = self.readings >= SETTLED_READINGS;
+        let strange_bounds = if settled { STRANGE_BOUNDS } else { STRANGE_BOUNDS_EARLY };
+        if expected.is_some_and(|expected| off_by(expected, strange_bounds)) {
+            let (count, before_us) = self.strange;
+            let agree = count > 0 && !off_by(before_us, AGREEING_BOUNDS);
+            self.strange = (if agree { count + 1 } else { 1 }, offset_us);
+            if self.strange.0 < AGREEING_READINGS {
                 return;
             }
-            self.filter = TimeFilter::default();
+            self.restart();
         }
-        self.strange = 0;
+        self.strange.0 = 0;
+        self.readings = self.readings.saturating_add(1);
         self.filter.update(Reading { offset_us, max_error_us, at });
+    }
+
+    /// Whether the output does not play although it was asked to.
+    #[must_use]
+    pub fn is_frozen(&self, now: ClientTime) -> bool {
+        now - self.moved_at > FROZEN
     }
 
     /// Frames per second of the output.
@@ -182,6 +270,72 @@ fn plausible(now: ClientTime, reading: &DeviceReading) -> Option<(f64, ClientTim
     (fresh && believable).then_some((context_s, at))
 }
 
+/// Device time minus client time, µs.
+fn offset_us(context_s: f64, at: ClientTime) -> f64 {
+    context_s * MICROS_PER_SECOND as f64 - at.as_micros() as f64
+}
+
+/// Whether the reported pairs are to be believed.
+#[derive(Clone, Debug)]
+struct Pairs {
+    are_believed: bool,
+    /// Good ones in a row since a moment, and bad ones in a row.
+    good: (u32, ClientTime),
+    bad: u32,
+    /// What later pairs are compared with.
+    anchor: Option<(f64, ClientTime)>,
+    /// How often in a row the rate that they told was too fast (positive) or too slow (negative) for a clock.
+    wrong_slopes: i32,
+}
+
+impl Default for Pairs {
+    /// Believed from the first good one on: sound begins with what there is.
+    fn default() -> Self {
+        let good = (GOOD_MIN, ClientTime::from_micros(i64::MIN));
+        Self { are_believed: false, good, bad: 0, anchor: None, wrong_slopes: 0 }
+    }
+}
+
+impl Pairs {
+    /// Whether the pair tells the rate of a clock, as far as that can be told by now.
+    fn fits(&mut self, (context_s, at): (f64, ClientTime)) -> bool {
+        let Some((before_s, before)) = self.anchor else {
+            self.anchor = Some((context_s, at));
+            return true;
+        };
+        let elapsed = at - before;
+        if elapsed.as_micros() >= SLOPE_SPAN_US {
+            self.anchor = Some((context_s, at));
+            let slope = (context_s - before_s) / elapsed.as_secs_f64();
+            self.wrong_slopes = if slope - 1.0 > SLOPE_ERROR_MAX {
+                self.wrong_slopes.max(0).saturating_add(1)
+            } else if 1.0 - slope > SLOPE_ERROR_MAX {
+                self.wrong_slopes.min(0).saturating_sub(1)
+            } else {
+                0
+            };
+        }
+        self.wrong_slopes.abs() < WRONG_SLOPES
+    }
+
+    fn judge(&mut self, now: ClientTime, pair: Option<(f64, ClientTime)>) {
+        if pair.is_some() {
+            let (count, since) = self.good;
+            self.good = if count == 0 { (1, now) } else { (count.saturating_add(1), since) };
+            let (count, since) = self.good;
+            self.are_believed |= count >= GOOD_MIN && now - since >= GOOD_SPAN;
+            self.bad = 0;
+        } else if self.anchor.is_some() {
+            // Before the first good one the output has not begun.
+            self.bad += 1;
+            if self.bad >= BAD_MAX {
+                self.are_believed = false;
+                self.good = (0, now);
+            }
+        }
+    }
+}
+
 /// Which stream frame belongs on which frame of the output: the three clocks and the stream's timeline.
 #[derive(Clone, Copy, Debug)]
 pub struct PlayoutClock<'a> {
@@ -213,6 +367,12 @@ impl PlayoutClock<'_> {
         let due_us = self.timeline.start().as_micros() as f64 + since_start_us;
         let server_us = due_us - self.static_delay.as_micros() as f64;
         self.output.heard_frame(self.server.to_local_us(server_us))
+    }
+
+    /// Length of a stream frame, microseconds.
+    #[must_use]
+    pub fn micros_per_frame(&self) -> f64 {
+        MICROS_PER_SECOND as f64 / f64::from(self.timeline.rate_hz())
     }
 
     /// Stream frames per output frame if all clocks were true.

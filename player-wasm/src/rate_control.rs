@@ -41,12 +41,18 @@ impl RateControl {
         Self { ppm: drift_ppm }
     }
 
+    /// Whether an error is too large to be faded away.
+    #[must_use]
+    pub const fn must_jump(error_us: f64) -> bool {
+        error_us.abs() > JUMP_ERROR_US
+    }
+
     /// Decides for the next `span_s` seconds of output.
     ///
     /// `error_us` is where the stream is minus where it should be: positive is late, so the stream must
     /// be read faster. `drift_ppm` is how much faster the stream runs than the output.
     pub fn decide(&mut self, error_us: f64, drift_ppm: f64, span_s: f64) -> Action {
-        if error_us.abs() > JUMP_ERROR_US {
+        if Self::must_jump(error_us) {
             *self = Self::new(drift_ppm);
             return Action::Jump;
         }

@@ -71,6 +71,8 @@ struct Run {
     fade_in: i64,
     /// What is faded out meanwhile, after a jump: its position, read at the same ratio.
     leaving: Option<f64>,
+    /// The last fade is over from this frame of the output on.
+    steady: i64,
 }
 
 /// Counts of what a listener might have heard.
@@ -143,8 +145,10 @@ impl Scheduler {
             }
             break;
         }
+        // What was handed out may have to be read once more.
+        let oldest = self.position_on(window.from.0 as f64).unwrap_or(run.position);
         let keep = KEEP_BEHIND_S * f64::from(clock.timeline.rate_hz());
-        stream.discard_before(FrameIndex((run.position - keep) as i64));
+        stream.discard_before(FrameIndex((oldest - keep) as i64));
         let pcm = std::mem::take(&mut self.pcm);
         (!pcm[0].is_empty()).then_some(Block { at, pcm })
     }
@@ -158,7 +162,7 @@ impl Scheduler {
     ) -> Option<Run> {
         if let Some(run) = self.run {
             if run.at >= window.from.0 {
-                return Some(run);
+                return Some(self.revised(run, stream, clock, window.from.0));
             }
             // The page was too late for these frames: they are silence already.
             self.run = None;
@@ -172,10 +176,39 @@ impl Scheduler {
         Some(run)
     }
 
+    /// The run from `from` on again, if what was handed out from there on turned out to be in the wrong place.
+    ///
+    /// What is handed out again replaces what was: the listener hears the correction now, and not when all
+    /// that was handed out has been heard.
+    fn revised(
+        &mut self,
+        run: Run,
+        stream: &JitterBuffer,
+        clock: &PlayoutClock<'_>,
+        from: i64,
+    ) -> Run {
+        let again = || {
+            let position = self.position_on(from as f64)?;
+            let late_us = (clock.due_at(from as f64)? - position) * clock.micros_per_frame();
+            let is_there =
+                stream.contiguous_end(position.floor() as i64 - TAPS_BEFORE as i64).is_some();
+            let is_due = RateControl::must_jump(late_us) && is_there && from >= run.steady;
+            is_due.then_some(Run { at: from, position, fade_in: 0, leaving: None, ..run })
+        };
+        let Some(again) = again() else {
+            return run;
+        };
+        self.pieces.retain_mut(|piece| {
+            piece.frames = piece.frames.min(from - piece.at);
+            piece.frames > 0
+        });
+        again
+    }
+
     /// Sets the run's ratio for the next `frames`, or jumps. `None` when the output's clock is lost.
     fn steer(&mut self, run: &mut Run, clock: &PlayoutClock<'_>, frames: i64) -> Option<()> {
         let (due, drift_ppm) = due_and_drift(clock, run.at, frames)?;
-        let late_us = (due - run.position) * 1e6 / f64::from(clock.timeline.rate_hz());
+        let late_us = (due - run.position) * clock.micros_per_frame();
         let span_s = frames as f64 / f64::from(clock.output.rate_hz());
         let ppm = match run.control.decide(late_us, drift_ppm, span_s) {
             Action::Play { ppm } => ppm,
@@ -183,6 +216,7 @@ impl Scheduler {
                 if run.fade_in == 0 {
                     run.leaving = Some(run.position);
                     run.fade_in = self.fade_frames;
+                    run.steady = run.at + self.fade_frames;
                     self.disturbances.jumps += 1;
                 }
                 run.position = due;
@@ -318,7 +352,8 @@ fn begin_run(
     let (position, drift_ppm) = due_and_drift(clock, at, SLICE_FRAMES)?;
     let ratio = clock.nominal_ratio() * (1.0 + drift_ppm * 1e-6);
     let control = RateControl::new(drift_ppm);
-    Some(Run { at, position, ratio, control, fade_in: fade_frames, leaving: None })
+    let steady = at + fade_frames;
+    Some(Run { at, position, ratio, control, fade_in: fade_frames, leaving: None, steady })
 }
 
 /// The stream position due on frame `at`, and how much faster than nominal the position moves over the
@@ -510,8 +545,12 @@ mod tests {
         let moved = clock(&output, -30_000);
         let block = scheduler.next_block(&mut stream, &moved, window(50_000, 65_000)).unwrap();
         assert_eq!(scheduler.disturbances(), Disturbances { jumps: 1, underruns: 0 });
-        let due = sound(60_000 + 1_000 - 48_000 + 1_440);
+        // At once, and not when what was handed out before is over.
+        assert_eq!(block.at.0, 50_000);
+        let due = sound(50_000 + 1_000 - 48_000 + 1_440);
         assert!((block.pcm[0][1_000] - due[0]).abs() < 1e-3);
+        let heard = sound(50_000 - 48_000);
+        assert!((block.pcm[0][0] - heard[0]).abs() < 0.02, "goes on from what is heard");
         let steps = block.pcm[0].windows(2).map(|pair| (pair[1] - pair[0]).abs());
         assert!(steps.fold(0.0, f32::max) < 0.01, "no step in the waveform");
     }

@@ -26,6 +26,10 @@ use crate::time_filter::ClockMapping;
 const BURST: usize = 8;
 /// Longest pause between bursts (section 4.3).
 const BURST_PAUSE_MAX: ClientSpan = ClientSpan::from_secs(10);
+/// Longest pause between bursts while the estimate is worse than [`GOOD_ERROR_US`].
+const BURST_PAUSE_BAD: ClientSpan = ClientSpan::from_secs(2);
+/// See [`BURST_PAUSE_BAD`].
+const GOOD_ERROR_US: f64 = 100.0;
 /// The pause is this part of the time since the start: the error of the drift shrinks with the time
 /// observed, so what it adds during a pause stays small. Bursts follow each other at once in the
 /// beginning and reach [`BURST_PAUSE_MAX`] after five minutes, 1,400 exchanges in ten.
@@ -36,6 +40,21 @@ const PROBE_SPACING: ClientSpan = ClientSpan::from_millis(10);
 /// A request without reply for this long is given up. The connection is TCP: nothing is lost, but what
 /// was stuck that long says nothing about the clock.
 const REPLY_WAIT: ClientSpan = ClientSpan::from_secs(2);
+
+/// So long after the start, and while the error is above [`EAGER_ERROR_US`], requests do not wait for replies, up to [`OUTSTANDING_EAGER`], and the estimate is made
+/// anew after every [`EAGER_REPLIES`].
+const EAGER: ClientSpan = ClientSpan::from_secs(5);
+/// See [`EAGER`].
+const EAGER_ERROR_US: f64 = 50.0;
+/// See [`EAGER`].
+const OUTSTANDING_EAGER: usize = 12;
+/// Requests that do not wait for replies are this part of a round trip apart: closer ones would wait behind each
+/// other in the same queues, and say the same.
+const SPACING_PART: i64 = 4;
+/// See [`EAGER`].
+const EAGER_REPLIES: usize = 4;
+/// A request that is sent this late tells that the page was asleep, and maybe its clock as well.
+const OVERSLEPT: ClientSpan = ClientSpan::from_secs(2);
 
 /// What the caller must do next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,10 +88,19 @@ pub enum ReplyError {
 /// Sans-IO comparison of the client's clock with the server's, for one connection.
 #[derive(Debug)]
 pub struct ClockSync {
+    is_open: bool,
     started: ClientTime,
     probe_at: ClientTime,
-    outstanding: Option<ClientTime>,
-    in_burst: usize,
+    /// Requests without a reply, oldest first.
+    outstanding: VecDeque<ClientTime>,
+    /// Most that may be without a reply.
+    outstanding_max: usize,
+    /// Time between requests that do not wait for each other.
+    spacing: ClientSpan,
+    /// Requests of the present burst.
+    asked: usize,
+    /// Replies since the start.
+    replies: usize,
     envelope: Envelope,
     fit: Option<(ClientTime, Fit)>,
     outputs: VecDeque<Output>,
@@ -83,25 +111,87 @@ impl ClockSync {
     #[must_use]
     pub fn new(now: ClientTime) -> Self {
         Self {
+            is_open: true,
             started: now,
             probe_at: now,
-            outstanding: None,
-            in_burst: 0,
+            outstanding: VecDeque::with_capacity(OUTSTANDING_EAGER),
+            outstanding_max: OUTSTANDING_EAGER,
+            spacing: ClientSpan::ZERO,
+            asked: 0,
+            replies: 0,
             envelope: Envelope::default(),
             fit: None,
             outputs: VecDeque::new(),
         }
     }
 
+    /// The connection is gone: nothing more is asked, and the server's clock is not known.
+    pub fn close(&mut self) {
+        self.is_open = false;
+        self.outstanding.clear();
+        self.fit = None;
+    }
+
+    /// A new connection at `now`. What was learned is kept: the same server still has the same clock, whatever
+    /// way the messages take now, and the first replies of another one contradict all of it.
+    pub fn reopen(&mut self, now: ClientTime) {
+        self.close();
+        self.is_open = true;
+        self.hurry(now);
+    }
+
+    /// Asks at once, and as often as in the beginning: something happened that may have moved a clock.
+    pub fn hurry(&mut self, now: ClientTime) {
+        self.started = now;
+        self.outstanding_max = OUTSTANDING_EAGER;
+        self.asked = 0;
+        self.replies = 0;
+        self.probe_at = now;
+    }
+
+    /// The client's clock was found to have jumped: what is known is void, but for the drift.
+    pub fn forget(&mut self, now: ClientTime) {
+        self.envelope.forget();
+        self.outstanding.clear();
+        self.fit = None;
+        self.hurry(now);
+    }
+
     /// Advances time. Calling early or twice is harmless.
     ///
     /// A request that is unanswered by then is given up and the next one is sent.
     pub fn handle_timeout(&mut self, now: ClientTime) {
-        if now < self.deadline() {
+        let late = now - self.deadline();
+        if late < ClientSpan::ZERO || !self.is_open {
             return;
         }
-        self.outstanding = Some(now);
+        if late > OVERSLEPT {
+            self.hurry(now);
+        }
+        self.outstanding.retain(|&sent| now - sent < REPLY_WAIT);
+        // In the beginning several: on a slow network the replies would be long in coming.
+        let is_eager = self.is_eager(now);
+        self.outstanding_max = if is_eager { OUTSTANDING_EAGER } else { 1 };
+        if now < self.probe_at || self.outstanding.len() >= self.outstanding_max {
+            return;
+        }
+        self.outstanding.push_back(now);
         self.outputs.push_back(Output::SendTime { client_transmitted: now });
+        self.asked += 1;
+        self.probe_at = now + PROBE_SPACING.max(self.spacing);
+        if self.asked == BURST {
+            self.asked = 0;
+            let pause =
+                ClientSpan::from_micros((now - self.started).as_micros() / BURST_PAUSE_PART);
+            let is_good = self.error_us().is_some_and(|error_us| error_us < GOOD_ERROR_US);
+            let pause_max = if is_good { BURST_PAUSE_MAX } else { BURST_PAUSE_BAD };
+            self.probe_at = self.probe_at.max(now + pause.min(pause_max));
+        }
+    }
+
+    fn is_eager(&self, now: ClientTime) -> bool {
+        let is_good = self.error_us().is_some_and(|error_us| error_us < EAGER_ERROR_US);
+        now - self.started < EAGER && !is_good
     }
 
     /// Takes a `server/time` message that arrived at `now`.
@@ -117,11 +207,11 @@ impl ClockSync {
         now: ClientTime,
         reply: ServerTimeReply,
     ) -> Result<(), ReplyError> {
-        if self.outstanding != Some(reply.client_transmitted) {
+        let asked = self.outstanding.iter().position(|&sent| sent == reply.client_transmitted);
+        let Some(asked) = asked else {
             return Err(ReplyError::Unsolicited);
-        }
-        self.outstanding = None;
-        self.probe_at = reply.client_transmitted + PROBE_SPACING;
+        };
+        self.outstanding.remove(asked);
         let away = (now - reply.client_transmitted).as_micros();
         let there = (reply.server_transmitted - reply.server_received).as_micros();
         let round_trip_us = away.saturating_sub(there);
@@ -136,28 +226,30 @@ impl ClockSync {
             replied: now,
             lower_us: transmitted - now.as_micros() as f64,
         });
-        self.in_burst += 1;
-        if self.in_burst == BURST {
-            self.end_burst(now);
-        }
-        Ok(())
-    }
-
-    fn end_burst(&mut self, now: ClientTime) {
-        self.in_burst = 0;
-        let age = (now - self.started).as_micros();
-        let pause = ClientSpan::from_micros(age / BURST_PAUSE_PART).min(BURST_PAUSE_MAX);
-        self.probe_at = self.probe_at.max(now + pause);
-        if let Some(fit) = self.envelope.fit(now) {
+        self.replies += 1;
+        self.spacing = ClientSpan::from_micros(round_trip_us / SPACING_PART);
+        let burst_is_over = self.asked == 0 && self.outstanding.is_empty();
+        let is_eager = self.is_eager(now) && self.replies.is_multiple_of(EAGER_REPLIES);
+        // In the beginning every exchange makes a difference.
+        if (burst_is_over || is_eager)
+            && let Some(fit) = self.envelope.fit(now)
+        {
             self.fit = Some((now, fit));
             self.outputs.extend(self.mapping().map(Output::Mapping));
         }
+        Ok(())
     }
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn deadline(&self) -> ClientTime {
-        self.outstanding.map_or(self.probe_at, |sent| sent + REPLY_WAIT)
+        if !self.is_open {
+            return ClientTime::from_micros(i64::MAX);
+        }
+        match self.outstanding.front() {
+            Some(&oldest) if self.outstanding.len() >= self.outstanding_max => oldest + REPLY_WAIT,
+            _ => self.probe_at,
+        }
     }
 
     /// Next thing for the caller to do. Ends with [`Output::Timeout`].
@@ -244,17 +336,28 @@ mod tests {
         let mut now = ClientTime::from_micros(1_000_000);
         let end = now + ClientSpan::from_secs(seconds);
         let mut sync = ClockSync::new(now);
+        let mut under_way: VecDeque<(ClientTime, ServerTimeReply)> = VecDeque::new();
         while now < end {
             sync.handle_timeout(now);
-            match sync.poll_output() {
-                Output::SendTime { client_transmitted } => {
-                    let (arrived, reply) = network.exchange(client_transmitted);
-                    now = arrived;
+            let wake = loop {
+                match sync.poll_output() {
+                    Output::SendTime { client_transmitted } => {
+                        let (arrived, reply) = network.exchange(client_transmitted);
+                        let before = under_way.back().map_or(arrived, |(at, _)| *at);
+                        under_way.push_back((arrived.max(before), reply));
+                    }
+                    Output::Mapping(_) => {}
+                    Output::Timeout(at) => break at,
+                }
+            };
+            match under_way.front() {
+                Some(&(at, reply)) if at <= wake => {
+                    now = at;
+                    under_way.pop_front();
                     sync.handle_time_reply(now, reply).unwrap();
                     seen(now, reply);
                 }
-                Output::Mapping(_) => {}
-                Output::Timeout(at) => now = at,
+                _ => now = wake,
             }
         }
         sync
@@ -333,7 +436,7 @@ mod tests {
             server_transmitted: server,
         };
         assert_eq!(sync.handle_time_reply(now, strange), Err(ReplyError::Unsolicited));
-        assert_eq!(sync.deadline(), now + REPLY_WAIT);
+        assert_eq!(sync.mapping(), None);
     }
 
     #[test]
@@ -355,16 +458,36 @@ mod tests {
     }
 
     #[test]
-    fn an_unanswered_request_is_given_up() {
-        let now = ClientTime::from_micros(5_000_000);
+    fn unanswered_requests_are_given_up() {
+        let mut now = ClientTime::from_micros(5_000_000);
         let mut sync = ClockSync::new(now);
-        sync.handle_timeout(now);
-        let _ = sync.poll_output();
-        sync.handle_timeout(now + ClientSpan::from_secs(1));
-        assert_eq!(sync.poll_output(), Output::Timeout(now + REPLY_WAIT));
-        let later = now + REPLY_WAIT;
+        let mut sent = Vec::new();
+        while sent.len() < OUTSTANDING_EAGER {
+            sync.handle_timeout(now);
+            match sync.poll_output() {
+                Output::SendTime { client_transmitted } => sent.push(client_transmitted),
+                Output::Timeout(at) => now = at,
+                Output::Mapping(_) => panic!("nothing is known"),
+            }
+        }
+        assert_eq!(sync.poll_output(), Output::Timeout(sent[0] + REPLY_WAIT));
+        let later = sent[OUTSTANDING_EAGER - 1] + REPLY_WAIT;
         sync.handle_timeout(later);
         assert_eq!(sync.poll_output(), Output::SendTime { client_transmitted: later });
+    }
+
+    #[test]
+    fn a_closed_connection_is_not_asked_and_a_new_one_at_once() {
+        let mut network = Network::new(3);
+        let mut sync = run(&mut network, 60, |_, _| {});
+        sync.close();
+        assert_eq!((sync.mapping(), sync.error_us()), (None, None));
+        let now = ClientTime::from_micros(65_000_000);
+        sync.handle_timeout(now);
+        assert_eq!(sync.poll_output(), Output::Timeout(ClientTime::from_micros(i64::MAX)));
+        sync.reopen(now);
+        sync.handle_timeout(now);
+        assert_eq!(sync.poll_output(), Output::SendTime { client_transmitted: now });
     }
 
     proptest! {

@@ -28,7 +28,7 @@ const EXCHANGES_MAX: usize = 1_024;
 const AGE_MAX: ClientSpan = ClientSpan::from_secs(600);
 /// Largest drift between two working clocks: each may be off by 250 ppm.
 const DRIFT_MAX: f64 = 500e-6;
-/// Pull of the drift towards zero while little is known: a line this many microseconds worse is accepted
+/// Pull of the drift towards what it was, or zero, while little is known: a line this many microseconds worse is accepted
 /// for one unit of drift less. Crystals are usually within 50 ppm, and a second of exchanges tells less.
 const DRIFT_PRIOR_US: f64 = 1e5;
 /// Smallest mean queueing delay that is believed, microseconds: clocks of browsers step by 5 to 100.
@@ -71,6 +71,10 @@ type Point = (f64, f64);
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     exchanges: VecDeque<Exchange>,
+    /// Drift before the exchanges say anything: what it was before they were voided.
+    drift: f64,
+    /// Of the last fit.
+    last_drift: f64,
 }
 
 impl Envelope {
@@ -87,6 +91,12 @@ impl Envelope {
         {
             self.exchanges.pop_front();
         }
+    }
+
+    /// Forgets all exchanges. The drift is remembered: crystals do not change when a clock jumps.
+    pub fn forget(&mut self) {
+        self.exchanges.clear();
+        self.drift = self.last_drift;
     }
 
     /// Exchanges that are kept.
@@ -121,8 +131,10 @@ impl Envelope {
                 let scale = queueing.max(MEAN_DELAY_US_MIN) / (2.0 * self.exchanges.len() as f64);
                 let mut fit = hulls.mean_line(best, scale);
                 fit.offset_us += base_us;
+                self.last_drift = fit.drift;
                 return Some(fit);
             }
+            self.drift = self.last_drift;
             let void = self.exchanges.len().div_ceil(4);
             self.exchanges.drain(..void);
         }
@@ -138,7 +150,7 @@ impl Envelope {
         let upper = self.exchanges.iter().map(|e| (age(e.requested), e.upper_us - base_us));
         // Mirrored, so that one hull routine serves both.
         let lower = self.exchanges.iter().map(|e| (age(e.replied), base_us - e.lower_us));
-        Hulls { upper: lower_hull(upper), mirrored: lower_hull(lower) }
+        Hulls { upper: lower_hull(upper), mirrored: lower_hull(lower), drift: self.drift }
     }
 }
 
@@ -146,6 +158,8 @@ impl Envelope {
 struct Hulls {
     upper: Vec<Point>,
     mirrored: Vec<Point>,
+    /// The drift that needs no evidence.
+    drift: f64,
 }
 
 impl Hulls {
@@ -159,7 +173,7 @@ impl Hulls {
     /// Room on either side of the middle line of this drift, less what the drift costs. Concave.
     fn room(&self, drift: f64) -> f64 {
         let (upper, lower) = self.bounds(drift);
-        (upper - lower) / 2.0 - DRIFT_PRIOR_US * drift.abs()
+        (upper - lower) / 2.0 - DRIFT_PRIOR_US * (drift - self.drift).abs()
     }
 
     /// The drift that leaves the most room, by ternary search.

@@ -103,6 +103,7 @@ pub struct TimeFilter<L: ClockDomain, R: ClockDomain> {
     offset_variance: f64,
     covariance: f64,
     drift_variance: f64,
+    drift_is_known: bool,
     drift_is_significant: bool,
     remote: std::marker::PhantomData<fn() -> R>,
 }
@@ -117,6 +118,7 @@ impl<L: ClockDomain, R: ClockDomain> Default for TimeFilter<L, R> {
             offset_variance: f64::INFINITY,
             covariance: 0.0,
             drift_variance: 0.0,
+            drift_is_known: false,
             drift_is_significant: false,
             remote: std::marker::PhantomData,
         }
@@ -124,6 +126,21 @@ impl<L: ClockDomain, R: ClockDomain> Default for TimeFilter<L, R> {
 }
 
 impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
+    /// A filter that knows before the first reading that the drift is `drift`, give or take `drift_error`.
+    ///
+    /// Not in the specification, whose filter takes the first drift from two readings. Of readings that follow
+    /// each other closely that makes a drift of a percent, which no two crystals have.
+    #[must_use]
+    pub fn with_drift(drift: f64, drift_error: f64) -> Self {
+        Self {
+            drift,
+            drift_variance: drift_error * drift_error,
+            drift_is_known: true,
+            drift_is_significant: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes a reading. Returns whether it was used: one that is not newer than the last, has a negative
     /// largest error or is not finite is dropped, and the state stays as it was.
     pub fn update(&mut self, reading: Reading<L>) -> bool {
@@ -138,7 +155,7 @@ impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
             0 => {
                 self.offset = measured;
                 self.offset_variance = variance;
-                self.readings = 1;
+                self.readings = if self.drift_is_known { 2 } else { 1 };
             }
             1 => {
                 self.drift = (measured - self.offset) / elapsed;
@@ -179,8 +196,8 @@ impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
         self.offset_variance = offset_variance - offset_gain * offset_variance;
         self.covariance = covariance - drift_gain * offset_variance;
         self.drift_variance = drift_variance - drift_gain * covariance;
-        self.drift_is_significant =
-            self.drift * self.drift > DRIFT_SIGNIFICANCE_SQUARED * self.drift_variance;
+        self.drift_is_significant = self.drift_is_known
+            || self.drift * self.drift > DRIFT_SIGNIFICANCE_SQUARED * self.drift_variance;
     }
 
     /// The best translation as of the last reading; `None` before the first.

@@ -3,7 +3,7 @@
 use player_wasm::player::Command;
 use player_wasm::stats::State;
 
-use crate::sim::{LinkProfile, Report, World, WorldConfig};
+use crate::sim::{Fault, Report, World, WorldConfig};
 
 /// One line of a plan.
 #[derive(Clone, Debug)]
@@ -16,14 +16,14 @@ pub enum Step {
     StopServer,
     /// A server comes up, with a clock of another origin.
     StartServer,
-    /// Every connection breaks; the server stays.
-    CutConnections,
-    /// Connections are like this from now on.
-    Use(LinkProfile),
+    /// Something happens to every player.
+    Suffer(Fault),
     /// Every player is told this.
     Tell(Command),
     /// For this many seconds nobody is silent and 99 of 100 looks are in step within this many µs.
     InStep(f64, f64),
+    /// For this many seconds nobody is out of step by more than 5 ms for longer than this many milliseconds.
+    Bearable(f64, f64),
     /// For this many seconds nobody is heard.
     Silent(f64),
     /// Every player is in this state.
@@ -54,8 +54,7 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
         Step::Join => world.join(),
         Step::StopServer => world.stop_server(),
         Step::StartServer => world.start_server(),
-        Step::CutConnections => world.cut_connections(),
-        Step::Use(link) => world.set_link(link),
+        Step::Suffer(fault) => world.suffer(fault),
         Step::Tell(command) => world.command(command),
         Step::InStep(seconds, within_us) => {
             let mut report = observe(world, seconds);
@@ -63,6 +62,12 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
                 if report.errors_us.is_empty() { f64::INFINITY } else { report.error_us(0.99) };
             if p99_us > within_us || report.silent_looks > 0 {
                 return Err(format!("p99 {p99_us} µs, {} silent looks", report.silent_looks));
+            }
+        }
+        Step::Bearable(seconds, astray_ms_max) => {
+            let report = observe(world, seconds);
+            if report.astray_ms > astray_ms_max {
+                return Err(format!("out of step for {} ms", report.astray_ms));
             }
         }
         Step::Silent(seconds) => {

@@ -3,29 +3,26 @@
 //! `PARTYLINE_SEEDS=100` runs the ten-minute worlds with that many seeds; CI takes few.
 
 use e2e::plan::Step::{
-    CutConnections, Disturbed, InStep, Is, Join, Run, Silent, StartServer, StopServer, Tell, Use,
+    Bearable, Disturbed, InStep, Is, Join, Run, Silent, StartServer, StopServer, Suffer, Tell,
 };
 use e2e::plan::play;
-use e2e::sim::{LinkProfile, Report, World, WorldConfig};
+use e2e::sim::Fault::{AddLatency, Block, CutConnections, Hide, Sleep, Stall, Use};
+use e2e::sim::{Fault, LinkProfile, Report, Reports, World, WorldConfig};
 use player_wasm::player::Command;
 use player_wasm::stats::State;
 
-const HOME: WorldConfig = WorldConfig {
-    seed: 0,
-    players: 8,
-    drift_ppm_max: 100.0,
-    device_hz: 48_000,
-    link: LinkProfile::HOME,
-};
+/// Worlds that every plan is played in.
+const SEEDS: u64 = 4;
 
-const PAIR: WorldConfig = WorldConfig { players: 2, ..HOME };
+const PAIR: WorldConfig = WorldConfig { players: 2, ..WorldConfig::HOME };
 
 /// Ten virtual minutes with eight players, from the first sound on.
 fn ten_minutes(device_hz: u32) {
     let seeds = std::env::var("PARTYLINE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     let mut all = Report::default();
     for seed in 0..seeds.unwrap_or(2) {
-        let mut world = World::new(WorldConfig { seed, device_hz, ..HOME });
+        let mut world =
+            World::new(WorldConfig { seed, device_hz, players: 8, ..WorldConfig::HOME });
         world.run(600.0);
         let report = world.take_report();
         assert!(
@@ -78,8 +75,11 @@ fn retransmissions_do_not_move_anybody() {
         4,
         &[
             ("a home network", Run(20.0)),
-            ("one message in 200 is 200 ms late", Use(LinkProfile::LOSSY)),
-            ("16 ms of jitter and stalls", InStep(120.0, 1_000.0)),
+            ("one message in 200 is 200 ms late", Suffer(Use(LinkProfile::LOSSY))),
+            (
+                "16 ms of jitter, and half a round trip that nobody can tell from it",
+                InStep(120.0, 1_500.0),
+            ),
             ("five seconds were buffered", Disturbed(0, 4)),
             ("and they know", Is(State::Playing)),
         ],
@@ -93,9 +93,9 @@ fn what_is_buffered_plays_on_without_a_connection() {
         4,
         &[
             ("in step, five seconds buffered", Run(20.0)),
-            ("the network fails", CutConnections),
+            ("the network fails", Suffer(CutConnections)),
             ("the buffer plays on", InStep(0.3, 400.0)),
-            ("a new connection comes up and takes over, with a fade of 5 ms", Run(3.0)),
+            ("a new connection comes up and takes over", Run(3.0)),
             ("in step as before", InStep(10.0, 1_000.0)),
             ("and nothing was lost", Disturbed(0, 3)),
         ],
@@ -118,6 +118,96 @@ fn a_server_that_restarts_is_followed_without_help() {
             ("and known to be", Is(State::Playing)),
         ],
     );
+}
+
+/// What may come of a fault.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Longest time that anybody is audibly out of step, milliseconds.
+    astray_ms: f64,
+    /// Sync error of 99 of 100 looks from two seconds after the end of the cause on, µs.
+    error_us: f64,
+    /// How often sound breaks off, and how often it jumps.
+    disturbances: (u32, u32),
+}
+
+/// In step is within a millisecond, as the specification has it (wire reference 5.5).
+const BOUNDS: Bounds = Bounds { astray_ms: 200.0, error_us: 1_000.0, disturbances: (0, 0) };
+
+/// Something happens to two players in step; two seconds after it ended they are in step again.
+fn survives(fault: Fault, lasts_s: f64, bounds: Bounds) {
+    let (underruns, jumps) = bounds.disturbances;
+    play(
+        PAIR,
+        SEEDS,
+        &[
+            ("in step, five seconds buffered", Run(20.0)),
+            ("it happens", Suffer(fault)),
+            ("nobody is heard out of step meanwhile", Bearable(lasts_s, bounds.astray_ms)),
+            ("nor in the two seconds after", Bearable(2.0, bounds.astray_ms)),
+            ("in step again", InStep(10.0, bounds.error_us)),
+            ("and nothing else was heard", Disturbed(underruns, jumps)),
+            ("and known to be", Is(State::Playing)),
+        ],
+    );
+}
+
+#[test]
+fn stalls_shorter_than_the_buffer_are_not_heard() {
+    for seconds in [0.3, 1.0, 3.0] {
+        survives(Stall(seconds), seconds, BOUNDS);
+    }
+}
+
+#[test]
+fn a_stall_longer_than_the_buffer_is_one_hole() {
+    survives(Stall(8.0), 8.0, Bounds { disturbances: (1, 0), ..BOUNDS });
+}
+
+#[test]
+fn a_page_that_is_busy_is_not_heard() {
+    for seconds in [0.2, 1.0, 1.8] {
+        survives(Block(seconds), seconds, BOUNDS);
+    }
+}
+
+#[test]
+fn a_machine_that_slept_comes_back_in_step() {
+    for seconds in [3.0, 60.0, 3_600.0] {
+        survives(Sleep(seconds), seconds, Bounds { disturbances: (1, 2), ..BOUNDS });
+    }
+}
+
+#[test]
+fn another_way_for_the_sound_is_taken_into_account_at_once() {
+    for ms in [20.0, 80.0, 250.0, -25.0] {
+        // What is rendered already is heard after the new latency, 30 ms and this: nobody can change that.
+        let astray_ms = BOUNDS.astray_ms + f64::max(0.0, 30.0 + ms);
+        survives(AddLatency(ms), 0.5, Bounds { astray_ms, disturbances: (0, 1), ..BOUNDS });
+    }
+}
+
+#[test]
+fn hidden_pages_play_on() {
+    for seconds in [1.0, 60.0] {
+        survives(Hide(seconds), 120.0, BOUNDS);
+    }
+}
+
+#[test]
+fn lies_about_the_output_do_not_move_anybody() {
+    for (reports, jumps) in [
+        (Reports::Stale, 1),
+        (Reports::Future, 1),
+        (Reports::Zero, 1),
+        (Reports::WrongScale, 1),
+        (Reports::WrongSlope, 1),
+        (Reports::Absent, 1),
+        (Reports::Erratic, 2),
+    ] {
+        let disturbances = (0, jumps);
+        survives(Fault::Report(reports), 5.0, Bounds { disturbances, ..BOUNDS });
+    }
 }
 
 #[test]

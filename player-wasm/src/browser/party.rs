@@ -216,9 +216,7 @@ impl Shell {
         let now = host_clock::now();
         let reading = self.output.borrow().as_ref().and_then(AudioOutput::reading);
         self.with_player(|player| {
-            if let Some(reading) = reading {
-                player.handle_device(now, reading);
-            }
+            player.handle_device(now, reading);
             player.handle_timeout(now);
         });
         self.drain();

@@ -18,6 +18,8 @@ pub struct Config {
     pub volume: u8,
     /// Whether to be silent whatever the volume.
     pub muted: bool,
+    /// How much later than the browser says the sound reaches the air, milliseconds; negative is earlier.
+    pub delay_ms: i16,
     /// How blocks reach the audio output.
     pub output: OutputKind,
     /// Seed of the reconnect jitter.
@@ -31,6 +33,9 @@ pub enum Command {
     SetVolume(u8),
     /// Mute or unmute.
     SetMuted(bool),
+    /// Set how much later than the browser says the sound reaches the air, milliseconds. Clamped to -1,000 to
+    /// 5,000.
+    SetDelay(i16),
     /// Say goodbye and be idle.
     Stop,
 }
@@ -99,6 +104,10 @@ pub enum Event {
         /// Whether the player is silent whatever its volume.
         muted: bool,
     },
+    /// The server set the delay, milliseconds.
+    Delay(i16),
+    /// The output stands still although nobody asked it to, as in a phone call (`true`), or runs again (`false`).
+    Interrupted(bool),
     /// The server's name is known.
     ServerName(String),
     /// Listening ended. The state is [`State::Error`] from here on.

@@ -88,6 +88,13 @@ impl Link {
         self.stage = Stage::Ended;
     }
 
+    /// A pause before the next attempt is over now: there is reason to hope.
+    pub(super) fn hurry(&mut self, now: ClientTime) {
+        if let Stage::Waiting { retry_at } = &mut self.stage {
+            *retry_at = now;
+        }
+    }
+
     /// Whether the server said hello and is still there.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open { .. })

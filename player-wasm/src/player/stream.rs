@@ -1,6 +1,6 @@
 //! One stream: from the chunks of a connection to blocks for the output.
 
-use protocol::audio::{AudioFormat, Timeline};
+use protocol::audio::{AudioFormat, FrameIndex, Timeline};
 use protocol::time::{ServerSpan, ServerTime};
 
 use crate::decoder::{DecodeError, Decoder};
@@ -11,6 +11,9 @@ use crate::scheduler::{Block, Disturbances, Scheduler, Window};
 /// Most audio that is held, seconds. Twice what a server sends ahead; a server that sends more ignores
 /// the capacity it was told.
 const BUFFER_S_MAX: usize = 10;
+
+/// Two estimates of one clock differ by less than this, microseconds; two clocks differ by more.
+const SAME_CLOCK_US: f64 = 100_000.0;
 
 /// What became of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +72,52 @@ impl Stream {
         self.mapping = Some(mapping);
     }
 
-    /// Whether the stream can be scheduled.
-    pub(super) fn is_mapped(&self) -> bool {
-        self.mapping.is_some()
+    /// The server's clock is not known any more: nothing is scheduled until it is.
+    pub(super) fn forget_mapping(&mut self) {
+        self.mapping = None;
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.reset();
+        }
+    }
+
+    /// Whether enough is known of the stream to let another one go for it.
+    pub(super) fn can_take_over(&self) -> bool {
+        self.mapping.is_some() && self.timeline.is_some()
     }
 
     /// The connection is gone: what is buffered plays on, nothing more comes.
     pub(super) fn orphan(&mut self) {
         self.orphaned = true;
+    }
+
+    /// Goes on with what a new connection feeds, if that is the same sound on the same clock. Nothing is heard
+    /// of it then. Gives `next` back if it is something else, or if that is not known yet.
+    pub(super) fn continue_with(&mut self, next: Self, client_us: f64) -> Result<(), Self> {
+        let Some(shift) = self.shift_of(&next, client_us) else {
+            return Err(next);
+        };
+        if let Some(shift) = shift {
+            if !self.buffer.agrees_with(&next.buffer, shift) {
+                return Err(next);
+            }
+            self.buffer.absorb(next.buffer, shift);
+        }
+        self.decoder = next.decoder;
+        self.mapping = next.mapping;
+        self.orphaned = false;
+        Ok(())
+    }
+
+    /// Frames from the beginning of this stream to that of `next`, and no number while `next` has not begun.
+    /// `None` when they do not belong together.
+    fn shift_of(&self, next: &Self, client_us: f64) -> Option<Option<i64>> {
+        let (ours, theirs) = (self.mapping?, next.mapping?);
+        let apart_us = (ours.to_remote_us(client_us) - theirs.to_remote_us(client_us)).abs();
+        if apart_us > SAME_CLOCK_US || self.format().sample_rate != next.format().sample_rate {
+            return None;
+        }
+        let timeline = self.timeline?;
+        Some(next.timeline.map(|next| timeline.frame_at(next.start()).0))
     }
 
     /// Whether its connection is gone.
@@ -107,6 +148,11 @@ impl Stream {
         let read = self.scheduler.as_ref().and_then(Scheduler::read_until);
         if read.is_some_and(|position| (end as f64) < position) {
             return Ok(Chunk::Late);
+        }
+        if self.mapping.is_none() {
+            // Nothing tells what is over by now, as after a sleep: the latest audio is what will be heard.
+            let kept = (BUFFER_S_MAX / 2) as i64 * i64::from(rate_hz);
+            self.buffer.discard_before(FrameIndex(end.saturating_sub(kept)));
         }
         Ok(match self.buffer.insert(first, &pcm) {
             Inserted::Stored | Inserted::Duplicate => Chunk::Accepted,

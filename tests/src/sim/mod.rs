@@ -14,5 +14,5 @@ mod world;
 pub use clock::SimClock;
 pub use link::{Link, LinkProfile};
 pub use rng::Rng;
-pub use speaker::Heard;
-pub use world::{Report, World, WorldConfig};
+pub use speaker::{Heard, Reports};
+pub use world::{Fault, Report, World, WorldConfig};

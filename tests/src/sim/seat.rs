@@ -9,7 +9,7 @@ use super::clock::SimClock;
 use super::link::{Link, LinkProfile};
 use super::origin::Origin;
 use super::rng::Rng;
-use super::speaker::{Heard, Speaker};
+use super::speaker::{Heard, Reports, Speaker};
 
 /// True time between two chunks of the server.
 const CHUNK_US: f64 = 50_000.0;
@@ -19,6 +19,15 @@ const CHUNK_US: f64 = 50_000.0;
 pub(super) enum Message {
     Text(String),
     Binary(bytes::Bytes),
+}
+
+impl Message {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// A listener.
@@ -36,7 +45,17 @@ pub(super) struct Seat {
     /// The player asked for a connection.
     pub(super) wants_connection: bool,
     /// True time of the next wake-up.
-    pub(super) wake_us: f64,
+    wake_us: f64,
+    /// When the player wants to be woken.
+    deadline: ClientTime,
+    /// Nothing runs in the page before.
+    frozen_until_us: f64,
+    /// The machine slept since the page ran last.
+    slept: bool,
+    /// The machine is off before.
+    asleep_until_us: f64,
+    /// How far apart the browser lets timers of the page fire.
+    throttle_us: f64,
     rng: Rng,
     pub(super) states: Vec<State>,
 }
@@ -45,18 +64,20 @@ pub(super) struct Seat {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeatConfig {
     pub(super) join_us: f64,
-    pub(super) client_ppm: f64,
-    pub(super) device_ppm: f64,
+    pub(super) clock: SimClock,
+    pub(super) crystal: SimClock,
     pub(super) device_hz: u32,
-    pub(super) link: LinkProfile,
+    pub(super) reports: Reports,
+    pub(super) up: LinkProfile,
+    pub(super) down: LinkProfile,
     pub(super) seed: u64,
 }
 
 impl Seat {
     pub(super) fn new(config: SeatConfig) -> Self {
-        let mut rng = Rng::new(config.seed);
-        let clock = SimClock::new(rng.between(0.0, 1e9), config.client_ppm);
-        let now = ClientTime::from_micros(clock.read(config.join_us));
+        let rng = Rng::new(config.seed);
+        let SeatConfig { clock, crystal, device_hz, join_us, .. } = config;
+        let now = ClientTime::from_micros(clock.read(join_us));
         let player = Player::new(
             Config {
                 client_id: format!("seat-{}", config.seed),
@@ -64,28 +85,36 @@ impl Seat {
                 product: None,
                 volume: 100,
                 muted: false,
+                delay_ms: 0,
                 output: OutputKind::Worklet,
                 seed: config.seed,
             },
             now,
         );
-        let link = |salt| Link::new(config.link, Rng::new(config.seed ^ salt));
-        let (up, down) = (link(0x75), link(0x64));
+        let up = Link::new(config.up, Rng::new(config.seed ^ 0x75));
+        let down = Link::new(config.down, Rng::new(config.seed ^ 0x64));
         let device = Rng::new(config.seed ^ 0x6465);
+        let mut speaker = Speaker::new(device_hz, crystal, join_us, device);
+        speaker.set_reports(config.reports);
         let mut seat = Self {
             player,
             clock,
-            speaker: Speaker::new(config.device_hz, config.device_ppm, config.join_us, device),
+            speaker,
             up,
             down,
             peer: None,
             server_wake_us: None,
             wants_connection: false,
-            wake_us: config.join_us,
+            wake_us: join_us,
+            deadline: now,
+            frozen_until_us: 0.0,
+            slept: false,
+            asleep_until_us: 0.0,
+            throttle_us: 0.0,
             rng,
             states: Vec::new(),
         };
-        seat.drain(config.join_us);
+        seat.drain(join_us);
         seat
     }
 
@@ -120,8 +149,42 @@ impl Seat {
         self.down.cut();
     }
 
+    /// When something happens here next.
+    pub(super) fn next_at(&self) -> f64 {
+        let page_us = self.down.next_at().unwrap_or(f64::INFINITY).min(self.wake_us);
+        let server = [self.server_wake_us, self.up.next_at()];
+        server.into_iter().flatten().fold(page_us.max(self.frozen_until_us), f64::min)
+    }
+
+    /// Nothing runs in the page until then: timers and messages wait.
+    pub(super) fn freeze(&mut self, until_us: f64) {
+        self.frozen_until_us = until_us;
+    }
+
+    /// The machine sleeps from now on for this long, microseconds: the page and the device stand still, and so
+    /// does the page's clock, as in browsers that count only the time awake.
+    pub(super) fn sleep(&mut self, true_us: f64, us: f64) {
+        self.freeze(true_us + us);
+        self.asleep_until_us = true_us + us;
+        self.slept = true;
+        self.up.hold(true_us + us);
+        self.clock.step(-us);
+        self.speaker.stood_still(us);
+    }
+
+    /// The page is hidden or shown. Its timers fire that far apart, microseconds.
+    pub(super) fn hide(&mut self, true_us: f64, throttle_us: f64) {
+        self.throttle_us = throttle_us;
+        let now = self.now(true_us);
+        self.player.set_hidden(now, throttle_us > 0.0);
+        self.drain(true_us);
+    }
+
     /// Takes what has arrived by a true time.
     pub(super) fn receive(&mut self, true_us: f64) {
+        if true_us < self.frozen_until_us {
+            return;
+        }
         while let Some(message) = self.down.receive(true_us) {
             let now = self.now(true_us);
             match message {
@@ -129,17 +192,29 @@ impl Seat {
                 Message::Binary(bytes) => self.player.handle_binary(now, &bytes),
             }
             self.drain(true_us);
+            // As the shell does: browsers slow down the timers of hidden pages, but not their sockets.
+            if now >= self.deadline {
+                self.turn(true_us);
+            }
         }
     }
 
     /// Wakes the player up if it is due.
     pub(super) fn wake(&mut self, true_us: f64) {
-        if true_us < self.wake_us {
-            return;
+        if true_us >= self.wake_us.max(self.frozen_until_us) {
+            self.turn(true_us);
         }
+    }
+
+    /// Tells the player the time, and the output's.
+    fn turn(&mut self, true_us: f64) {
         let now = self.now(true_us);
         let reading = self.speaker.reading(true_us, &self.clock);
-        self.player.handle_device(now, reading);
+        self.player.handle_device(now, Some(reading));
+        if std::mem::take(&mut self.slept) {
+            // The shell compares with the wall clock, which is not simulated.
+            self.player.handle_clock_jump(now);
+        }
         self.player.handle_timeout(now);
         self.drain(true_us);
     }
@@ -165,7 +240,10 @@ impl Seat {
         }
         if woken {
             let down = &mut self.down;
-            let more = origin.poll(peer, true_us, |message| down.send(true_us, message));
+            let more = origin.poll(peer, true_us, |message| {
+                let bytes = message.len();
+                down.send(true_us, message, bytes);
+            });
             // The hub's announcement of a new chunk, which a task would wait for.
             let announced = true_us + CHUNK_US;
             self.server_wake_us = Some(more.map_or(announced, |more| more.min(announced)));
@@ -177,7 +255,10 @@ impl Seat {
             match self.player.poll_output() {
                 Output::Connect => self.wants_connection = true,
                 Output::Disconnect => self.hang_up(),
-                Output::Send(text) => self.up.send(true_us, Message::Text(text)),
+                Output::Send(text) => {
+                    let bytes = text.len();
+                    self.up.send(true_us, Message::Text(text), bytes);
+                }
                 Output::Play(block) => self.speaker.play(true_us, &block),
                 Output::Clear => self.speaker.clear(true_us),
                 Output::Event(Event::State(state)) => self.states.push(state),
@@ -185,7 +266,9 @@ impl Seat {
                 Output::Timeout(at) => {
                     // A timer fires late, never early.
                     let due_us = self.clock.when(at.as_micros() as f64 + 1.0);
-                    self.wake_us = due_us.max(true_us) + self.rng.between(0.0, 4_000.0);
+                    let late_us = self.rng.between(0.0, 4_000.0_f64.max(self.throttle_us));
+                    self.wake_us = due_us.max(true_us) + late_us;
+                    self.deadline = at;
                     return;
                 }
             }
@@ -196,7 +279,12 @@ impl Seat {
         self.player.stats(self.now(true_us))
     }
 
+    /// Whether the machine is off, or the device has not come back yet.
+    pub(super) fn sleeps(&self, true_us: f64) -> bool {
+        true_us < self.asleep_until_us
+    }
+
     pub(super) fn listen(&self, true_us: f64) -> Heard {
-        self.speaker.listen(true_us)
+        if self.sleeps(true_us) { Heard::Silence } else { self.speaker.listen(true_us) }
     }
 }

@@ -18,10 +18,32 @@ const LEVEL: f64 = 0.75;
 const LEVEL_MIN: f64 = 0.7;
 /// Frames that the device takes at a time.
 const BATCH: f64 = 480.0;
-/// Batches between rendering and hearing.
+/// Time between rendering and hearing at first.
 const LATENCY_S: f64 = 0.030;
 /// Error of the pair that the browser reports, µs: what Chromium was measured to err by.
 const REPORT_ERROR_US: f64 = 250.0;
+
+/// How the browser reports the output's clock. All but the first were seen in the field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reports {
+    /// A pair that is right to a quarter of a millisecond and up to 10 ms old.
+    #[default]
+    Good,
+    /// No pair at all, as in old browsers: only what was rendered, which moves in batches.
+    Absent,
+    /// The same pair for ever.
+    Stale,
+    /// A moment that is yet to come, by half a second.
+    Future,
+    /// Zeros.
+    Zero,
+    /// Context time in milliseconds in place of seconds.
+    WrongScale,
+    /// A clock that runs a tenth too fast.
+    WrongSlope,
+    /// Every fifth pair is off by up to 20 ms.
+    Erratic,
+}
 
 /// The track's frame at a position in seconds.
 #[must_use]
@@ -50,20 +72,39 @@ pub(super) struct Speaker {
     crystal: SimClock,
     /// What is on each frame, by its index modulo the length, with the index it was written for.
     ring: Vec<(i64, [f32; 2])>,
+    latency_s: f64,
+    reports: Reports,
     rng: Rng,
 }
 
 impl Speaker {
     /// A device that starts at true time `start_us`.
     #[must_use]
-    pub(super) fn new(rate_hz: u32, drift_ppm: f64, start_us: f64, rng: Rng) -> Self {
-        let rate = 1.0 + drift_ppm * 1e-6;
+    pub(super) fn new(rate_hz: u32, mut crystal: SimClock, start_us: f64, rng: Rng) -> Self {
+        crystal.step(-crystal.at(start_us));
         Self {
             rate_hz,
-            crystal: SimClock::new(-start_us * rate, drift_ppm),
+            crystal,
             ring: vec![(-1, [0.0; 2]); RING],
+            latency_s: LATENCY_S,
+            reports: Reports::Good,
             rng,
         }
+    }
+
+    /// Changes how the browser reports the output's clock.
+    pub(super) fn set_reports(&mut self, reports: Reports) {
+        self.reports = reports;
+    }
+
+    /// The sound takes another way, which is this much longer, milliseconds.
+    pub(super) fn add_latency_ms(&mut self, ms: f64) {
+        self.latency_s = (self.latency_s + ms / 1e3).max(0.0);
+    }
+
+    /// The device stood still for this long, microseconds.
+    pub(super) fn stood_still(&mut self, us: f64) {
+        self.crystal.step(-us);
     }
 
     /// Frames rendered by a true time.
@@ -74,7 +115,7 @@ impl Speaker {
 
     /// The fractional frame that is heard at a true time.
     fn heard_frame(&self, now_us: f64) -> f64 {
-        (self.crystal.at(now_us) * 1e-6 - LATENCY_S) * f64::from(self.rate_hz)
+        (self.crystal.at(now_us) * 1e-6 - self.latency_s) * f64::from(self.rate_hz)
     }
 
     /// What the browser would report, `client` being its clock.
@@ -82,13 +123,24 @@ impl Speaker {
         let rate_hz = f64::from(self.rate_hz);
         let then_us = now_us - self.rng.between(0.0, 10_000.0);
         let error_us = self.rng.between(-REPORT_ERROR_US, REPORT_ERROR_US);
-        let context_s = self.heard_frame(then_us + error_us) / rate_hz;
+        let odd = self.rng.bits().is_multiple_of(5);
+        let odd_us = if odd { self.rng.between(-20_000.0, 20_000.0) } else { error_us };
+        let heard_s = |at_us: f64| (self.heard_frame(at_us) / rate_hz).max(0.0);
+        let (context_s, then_us) = match self.reports {
+            Reports::Good | Reports::Absent => (heard_s(then_us + error_us), then_us),
+            Reports::Stale => (heard_s(now_us).min(0.5), now_us.min(500_000.0)),
+            Reports::Future => (heard_s(now_us), now_us + 500_000.0),
+            Reports::Zero => (0.0, 0.0),
+            Reports::WrongScale => (heard_s(then_us) * 1e3, then_us),
+            Reports::WrongSlope => (heard_s(then_us) * 1.1, then_us),
+            Reports::Erratic => (heard_s(then_us + odd_us), then_us),
+        };
         DeviceReading {
             rate_hz: self.rate_hz,
             rendered_s: self.rendered(now_us) / rate_hz,
-            output_timestamp: (context_s > 0.0)
+            output_timestamp: (self.reports != Reports::Absent)
                 .then(|| (context_s, ClientTime::from_micros(client.read(then_us)))),
-            latency_s: Some(LATENCY_S),
+            latency_s: Some(self.latency_s),
         }
     }
 

@@ -8,11 +8,15 @@ use super::link::LinkProfile;
 use super::origin::Origin;
 use super::rng::Rng;
 use super::seat::{Seat, SeatConfig};
-use super::speaker::{Heard, Speaker};
+use super::speaker::{Heard, Reports, Speaker};
 
 /// True time between two looks at what is heard, microseconds. Prime, so that it does not beat with
 /// slices, ticks and chunks.
-const LISTEN_US: f64 = 100_003.0;
+const LISTEN_US: f64 = 49_999.0;
+/// From this error on a listener hears the difference to the speaker next door, microseconds.
+const AUDIBLE_US: f64 = 5_000.0;
+/// Wander of every clock's drift around its mean, ppm: a crystal in a room.
+const WANDER_PPM: f64 = 1.0;
 /// True time between two turns of the server's pump, microseconds.
 const SERVER_TICK_US: f64 = 50_000.0;
 
@@ -25,10 +29,57 @@ pub struct WorldConfig {
     pub players: usize,
     /// Every clock is off by up to this much, ppm either way.
     pub drift_ppm_max: f64,
+    /// Step of the players' clocks, microseconds.
+    pub resolution_us: f64,
     /// Frames per second of the devices.
     pub device_hz: u32,
-    /// Every connection, both directions.
-    pub link: LinkProfile,
+    /// How the browsers report the output's clock.
+    pub reports: Reports,
+    /// From the players to the server.
+    pub up: LinkProfile,
+    /// From the server to the players.
+    pub down: LinkProfile,
+}
+
+impl WorldConfig {
+    /// One player at home, whose browser tells the time to 5 µs.
+    pub const HOME: Self = Self {
+        seed: 0,
+        players: 1,
+        drift_ppm_max: 100.0,
+        resolution_us: 5.0,
+        device_hz: 48_000,
+        reports: Reports::Good,
+        up: LinkProfile::HOME,
+        down: LinkProfile::HOME,
+    };
+
+    /// The same world with this network in both directions.
+    #[must_use]
+    pub const fn with_link(self, link: LinkProfile) -> Self {
+        Self { up: link, down: link, ..self }
+    }
+}
+
+/// Something that happens to every player at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// Every connection breaks; the server stays.
+    CutConnections,
+    /// Nothing passes the network for this many seconds; then everything does.
+    Stall(f64),
+    /// The page's main thread is busy for this many seconds.
+    Block(f64),
+    /// The machine sleeps for this many seconds.
+    Sleep(f64),
+    /// The page is hidden; its timers fire this many seconds apart. 0: it is shown again.
+    Hide(f64),
+    /// The sound takes a way that is this much longer, milliseconds, and the browser says so.
+    AddLatency(f64),
+    /// The browser reports its output's clock like this.
+    Report(Reports),
+    /// Every connection is delayed like this, in both directions.
+    Use(LinkProfile),
 }
 
 /// What the speakers of a world recorded.
@@ -40,6 +91,8 @@ pub struct Report {
     pub silent_looks: usize,
     /// True time until each player was first heard, µs from the world's start.
     pub first_heard_us: Vec<Option<f64>>,
+    /// Longest time that somebody was out of step so that it could be heard, milliseconds.
+    pub astray_ms: f64,
 }
 
 impl Report {
@@ -60,6 +113,7 @@ impl Report {
         self.errors_us.extend_from_slice(&other.errors_us);
         self.silent_looks += other.silent_looks;
         self.first_heard_us.extend_from_slice(&other.first_heard_us);
+        self.astray_ms = self.astray_ms.max(other.astray_ms);
     }
 }
 
@@ -74,6 +128,8 @@ pub struct World {
     rng: Rng,
     config: WorldConfig,
     report: Report,
+    /// Since when each player has been audibly out of step, µs.
+    astray_since_us: Vec<Option<f64>>,
     expects_sound: bool,
 }
 
@@ -91,6 +147,7 @@ impl World {
             rng,
             config,
             report: Report::default(),
+            astray_since_us: Vec::new(),
             expects_sound: true,
         };
         for _ in 0..config.players {
@@ -101,19 +158,24 @@ impl World {
 
     /// Another player joins now.
     pub fn join(&mut self) {
-        let WorldConfig { drift_ppm_max, device_hz, link, .. } = self.config;
-        let mut ppm = || self.rng.between(-drift_ppm_max, drift_ppm_max);
-        let (client_ppm, device_ppm) = (ppm(), ppm());
-        let seed = self.rng.bits();
+        let WorldConfig { resolution_us, device_hz, reports, up, down, .. } = self.config;
+        let rng = &mut self.rng;
+        let epoch_us = rng.between(0.0, 1e9);
+        let clock = crystal(rng, self.config, epoch_us).with_resolution(resolution_us);
+        let crystal = crystal(rng, self.config, 0.0);
+        let seed = rng.bits();
         let join_us = self.now_us;
         self.seats.push(Seat::new(SeatConfig {
             join_us,
-            client_ppm,
-            device_ppm,
+            clock,
+            crystal,
             device_hz,
-            link,
+            reports,
+            up,
+            down,
             seed,
         }));
+        self.astray_since_us.push(None);
         self.report.first_heard_us.push(None);
     }
 
@@ -130,19 +192,29 @@ impl World {
         self.origin = Some(origin(&mut self.rng, self.config));
     }
 
-    /// Every connection breaks; the server stays.
-    pub fn cut_connections(&mut self) {
-        for seat in &mut self.seats {
-            seat.lose_connection(self.now_us);
+    /// Lets something happen to every player.
+    pub fn suffer(&mut self, fault: Fault) {
+        let now_us = self.now_us;
+        if let Fault::Use(link) = fault {
+            self.config = self.config.with_link(link);
         }
-    }
-
-    /// Every connection is delayed like this from now on.
-    pub fn set_link(&mut self, link: LinkProfile) {
-        self.config.link = link;
         for seat in &mut self.seats {
-            seat.up.set_profile(link);
-            seat.down.set_profile(link);
+            match fault {
+                Fault::CutConnections => seat.lose_connection(now_us),
+                Fault::Stall(seconds) => {
+                    seat.up.hold(now_us + seconds * 1e6);
+                    seat.down.hold(now_us + seconds * 1e6);
+                }
+                Fault::Block(seconds) => seat.freeze(now_us + seconds * 1e6),
+                Fault::Sleep(seconds) => seat.sleep(now_us, seconds * 1e6),
+                Fault::Hide(seconds) => seat.hide(now_us, seconds * 1e6),
+                Fault::AddLatency(ms) => seat.speaker.add_latency_ms(ms),
+                Fault::Report(reports) => seat.speaker.set_reports(reports),
+                Fault::Use(link) => {
+                    seat.up.set_profile(link);
+                    seat.down.set_profile(link);
+                }
+            }
         }
     }
 
@@ -158,19 +230,8 @@ impl World {
     pub fn run(&mut self, seconds: f64) {
         let end_us = self.now_us + seconds * 1e6;
         loop {
-            let seats = self.seats.iter();
-            let next_us = seats
-                .flat_map(|seat| {
-                    [
-                        Some(seat.wake_us),
-                        seat.server_wake_us,
-                        seat.up.next_at(),
-                        seat.down.next_at(),
-                    ]
-                })
-                .flatten()
-                .chain([self.listen_us, self.server_us])
-                .fold(f64::INFINITY, f64::min);
+            let seats = self.seats.iter().map(Seat::next_at);
+            let next_us = seats.fold(self.listen_us.min(self.server_us), f64::min);
             if next_us > end_us {
                 self.now_us = end_us;
                 return;
@@ -212,13 +273,25 @@ impl World {
         let Some(due_s) = self.origin.as_ref().and_then(|origin| origin.due_s(self.now_us)) else {
             return;
         };
-        for (seat, first) in self.seats.iter_mut().zip(&mut self.report.first_heard_us) {
+        for (i, seat) in self.seats.iter_mut().enumerate() {
+            let first = &mut self.report.first_heard_us[i];
+            let astray_since = &mut self.astray_since_us[i];
             match seat.listen(self.now_us) {
                 Heard::Position(heard_s) => {
                     first.get_or_insert(self.now_us);
-                    self.report.errors_us.push(Speaker::lateness_us(heard_s, due_s).abs());
+                    let error_us = Speaker::lateness_us(heard_s, due_s).abs();
+                    self.report.errors_us.push(error_us);
+                    if error_us > AUDIBLE_US {
+                        let since_us = *astray_since.get_or_insert(self.now_us);
+                        let astray_ms = (self.now_us - since_us) / 1e3;
+                        self.report.astray_ms = self.report.astray_ms.max(astray_ms);
+                    } else {
+                        *astray_since = None;
+                    }
                 }
-                Heard::Silence if first.is_some() && self.expects_sound => {
+                Heard::Silence
+                    if first.is_some() && self.expects_sound && !seat.sleeps(self.now_us) =>
+                {
                     self.report.silent_looks += 1;
                 }
                 Heard::Silence => {}
@@ -247,6 +320,12 @@ impl World {
 
 fn origin(rng: &mut Rng, config: WorldConfig) -> Origin {
     let epoch_us = rng.between(0.0, 1e12);
-    let ppm = rng.between(-config.drift_ppm_max, config.drift_ppm_max);
-    Origin::new(SimClock::new(epoch_us, ppm))
+    Origin::new(crystal(rng, config, epoch_us))
+}
+
+fn crystal(rng: &mut Rng, config: WorldConfig, epoch_us: f64) -> SimClock {
+    let ppm_max = config.drift_ppm_max;
+    let ppm = rng.between(-ppm_max, ppm_max);
+    let phase = rng.between(0.0, std::f64::consts::TAU);
+    SimClock::new(epoch_us, ppm).with_wander(WANDER_PPM, phase)
 }

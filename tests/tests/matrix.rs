@@ -1,0 +1,95 @@
+//! How exact a player is on a network, by the resolution of its clock: one player against the server's time, with
+//! every clock off by up to 200 ppm and wandering.
+//!
+//! `PARTYLINE_SEEDS=1000` plays a thousand worlds of ten minutes; CI plays few short ones. The devices run at
+//! 8 kHz, which costs a sixth of the time of 48 kHz and changes nothing about where the sound is.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use e2e::sim::{LinkProfile, Report, World, WorldConfig};
+
+/// Where "the first seconds" end.
+const EARLY_S: f64 = 10.0;
+
+/// Largest sync error of 99 of 100 looks, µs.
+struct Bars {
+    /// From the first sound to [`EARLY_S`] after the join.
+    early_us: f64,
+    /// Later.
+    late_us: f64,
+}
+
+fn exact_within(name: &str, link: LinkProfile, resolution_us: f64, bars: Bars) {
+    let full: Option<u64> =
+        std::env::var("PARTYLINE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    let (seeds, seconds) = full.map_or((8, 90.0), |seeds| (seeds, 600.0));
+    let config = WorldConfig {
+        drift_ppm_max: 200.0,
+        resolution_us,
+        device_hz: 8_000,
+        ..WorldConfig::HOME.with_link(link)
+    };
+    let (early, late) = (Mutex::new(Report::default()), Mutex::new(Report::default()));
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        break;
+                    }
+                    let mut world = World::new(WorldConfig { seed, ..config });
+                    world.run(EARLY_S);
+                    early.lock().unwrap().extend(&world.take_report());
+                    world.run(seconds - EARLY_S);
+                    let report = world.take_report();
+                    assert_eq!(report.silent_looks, 0, "seed {seed}: silence");
+                    late.lock().unwrap().extend(&report);
+                }
+            });
+        }
+    });
+    let (mut early, mut late) = (early.into_inner().unwrap(), late.into_inner().unwrap());
+    let [early_us, late_us] = [&mut early, &mut late].map(|report| report.error_us(0.99));
+    println!(
+        "{name}, clock of {resolution_us} us, {seeds} worlds of {seconds} s: p99 {early_us:.0} us in the first \
+         {EARLY_S} s (max {:.0}), then {late_us:.0} us (p50 {:.0}, max {:.0})",
+        early.error_us(1.0),
+        late.error_us(0.5),
+        late.error_us(1.0),
+    );
+    assert!(early_us <= bars.early_us, "{early_us} us in the first seconds");
+    assert!(late_us <= bars.late_us, "{late_us} us later on");
+}
+
+#[test]
+fn lan_with_a_clock_of_5_us() {
+    exact_within("LAN", LinkProfile::LAN, 5.0, Bars { early_us: 1_000.0, late_us: 100.0 });
+}
+
+#[test]
+fn lan_with_a_clock_of_100_us() {
+    exact_within("LAN", LinkProfile::LAN, 100.0, Bars { early_us: 1_000.0, late_us: 100.0 });
+}
+
+#[test]
+fn lan_with_a_clock_of_1_ms() {
+    exact_within("LAN", LinkProfile::LAN, 1_000.0, Bars { early_us: 1_500.0, late_us: 300.0 });
+}
+
+#[test]
+fn wifi_with_a_clock_of_5_us() {
+    exact_within("Wi-Fi", LinkProfile::WIFI, 5.0, Bars { early_us: 1_000.0, late_us: 500.0 });
+}
+
+#[test]
+fn wifi_with_a_clock_of_100_us() {
+    exact_within("Wi-Fi", LinkProfile::WIFI, 100.0, Bars { early_us: 1_000.0, late_us: 500.0 });
+}
+
+#[test]
+fn wifi_with_a_clock_of_1_ms() {
+    exact_within("Wi-Fi", LinkProfile::WIFI, 1_000.0, Bars { early_us: 1_500.0, late_us: 700.0 });
+}
