@@ -240,6 +240,17 @@ impl Player {
         }
     }
 
+    /// The output was replaced by another one, which counts its frames from zero and is silent until told.
+    pub fn handle_new_output(&mut self, now: ClientTime) {
+        self.output = None;
+        self.sounding_since = None;
+        if let Some(stream) = &mut self.stream {
+            stream.forget_output();
+        }
+        self.outputs.push_back(Output::Gain(amplitude(self.config.volume, self.config.muted)));
+        self.handle_timeout(now);
+    }
+
     /// Something happened that may have moved a clock or cost the connection: the page was shown again, the
     /// network came back. The server's clock is compared at once.
     pub fn handle_wake_up(&mut self, now: ClientTime) {
@@ -420,13 +431,12 @@ impl Player {
         if !(ready || self.stream.is_none()) {
             return;
         }
-        let Some(mut next) = self.next_stream.take() else {
+        let Some(next) = self.next_stream.take() else {
             return;
         };
         if let Some(stream) = &mut self.stream {
-            match stream.continue_with(next, now.as_micros() as f64) {
-                Ok(()) => return,
-                Err(other) => next = other,
+            if let Some(distance) = stream.distance_to(&next, now.as_micros() as f64) {
+                return stream.continue_with(next, distance);
             }
             self.outputs.push_back(Output::Clear);
         }

@@ -75,6 +75,9 @@ const EDGE_READINGS: usize = 40;
 const EDGE_READINGS_MIN: usize = 10;
 /// No output's crystal is further off than this.
 const DRIFT_PRIOR: f64 = 150e-6;
+/// How far an output's drift wanders in a second: a room that warms up moves a crystal by a part in a million
+/// within minutes. Readings count for about 40 s then.
+const WANDER: f64 = 32e-9;
 /// An output whose rendered time stands still for this long does not play.
 const FROZEN: ClientSpan = ClientSpan::from_millis(500);
 
@@ -114,7 +117,7 @@ impl OutputClock {
             rate_hz: reading.rate_hz.max(1),
             origin: Origin::Estimated,
             pairs: Pairs::default(),
-            filter: TimeFilter::with_drift(0.0, DRIFT_PRIOR),
+            filter: TimeFilter::with_drift(0.0, DRIFT_PRIOR, WANDER),
             readings: 0,
             strange: (0, 0.0),
             edges_us: VecDeque::with_capacity(EDGE_READINGS),
@@ -181,7 +184,7 @@ impl OutputClock {
 
     /// Begins anew, with the drift that is known.
     fn restart(&mut self) {
-        self.filter = TimeFilter::with_drift(self.filter.drift(), DRIFT_PRIOR);
+        self.filter = TimeFilter::with_drift(self.filter.drift(), DRIFT_PRIOR, WANDER);
         self.readings = 0;
         self.strange.0 = 0;
     }

@@ -162,7 +162,15 @@ impl Scheduler {
     ) -> Option<Run> {
         if let Some(run) = self.run {
             if run.at >= window.from.0 {
-                return Some(self.revised(run, stream, clock, window.from.0));
+                let from = window.from.0;
+                let there = |position: &f64| {
+                    stream.contiguous_end(position.floor() as i64 - TAPS_BEFORE as i64).is_some()
+                };
+                let misplaced = self.misplaced_on(from, &run, clock).filter(there);
+                return Some(match misplaced {
+                    Some(position) => self.again_from(from, position, run),
+                    None => run,
+                });
             }
             // The page was too late for these frames: they are silence already.
             self.run = None;
@@ -176,33 +184,23 @@ impl Scheduler {
         Some(run)
     }
 
-    /// The run from `from` on again, if what was handed out from there on turned out to be in the wrong place.
+    /// The stream position that was handed out for `frame`, if that turned out to be the wrong place for it.
+    fn misplaced_on(&self, frame: i64, run: &Run, clock: &PlayoutClock<'_>) -> Option<f64> {
+        let position = self.position_on(frame as f64)?;
+        let late_us = (clock.due_at(frame as f64)? - position) * clock.micros_per_frame();
+        (RateControl::must_jump(late_us) && frame >= run.steady).then_some(position)
+    }
+
+    /// The run from `frame` on again, where it was at `position`.
     ///
     /// What is handed out again replaces what was: the listener hears the correction now, and not when all
     /// that was handed out has been heard.
-    fn revised(
-        &mut self,
-        run: Run,
-        stream: &JitterBuffer,
-        clock: &PlayoutClock<'_>,
-        from: i64,
-    ) -> Run {
-        let again = || {
-            let position = self.position_on(from as f64)?;
-            let late_us = (clock.due_at(from as f64)? - position) * clock.micros_per_frame();
-            let is_there =
-                stream.contiguous_end(position.floor() as i64 - TAPS_BEFORE as i64).is_some();
-            let is_due = RateControl::must_jump(late_us) && is_there && from >= run.steady;
-            is_due.then_some(Run { at: from, position, fade_in: 0, leaving: None, ..run })
-        };
-        let Some(again) = again() else {
-            return run;
-        };
+    fn again_from(&mut self, frame: i64, position: f64, run: Run) -> Run {
         self.pieces.retain_mut(|piece| {
-            piece.frames = piece.frames.min(from - piece.at);
+            piece.frames = piece.frames.min(frame - piece.at);
             piece.frames > 0
         });
-        again
+        Run { at: frame, position, fade_in: 0, leaving: None, ..run }
     }
 
     /// Sets the run's ratio for the next `frames`, or jumps. `None` when the output's clock is lost.

@@ -27,9 +27,9 @@ const BURST: usize = 8;
 /// Longest pause between bursts (section 4.3).
 const BURST_PAUSE_MAX: ClientSpan = ClientSpan::from_secs(10);
 /// Longest pause between bursts while the estimate is worse than [`GOOD_ERROR_US`].
-const BURST_PAUSE_BAD: ClientSpan = ClientSpan::from_secs(2);
+const BURST_PAUSE_BAD: ClientSpan = ClientSpan::from_secs(1);
 /// See [`BURST_PAUSE_BAD`].
-const GOOD_ERROR_US: f64 = 100.0;
+const GOOD_ERROR_US: f64 = 40.0;
 /// The pause is this part of the time since the start: the error of the drift shrinks with the time
 /// observed, so what it adds during a pause stays small. Bursts follow each other at once in the
 /// beginning and reach [`BURST_PAUSE_MAX`] after five minutes, 1,400 exchanges in ten.

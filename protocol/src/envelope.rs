@@ -26,6 +26,9 @@ use crate::time::{ClientSpan, ClientTime};
 const EXCHANGES_MAX: usize = 1_024;
 /// Exchanges older than this say more about the crystals' past than about their present.
 const AGE_MAX: ClientSpan = ClientSpan::from_secs(600);
+/// Room that is given to bounds for their age, microseconds for each second squared: half the speed at which a
+/// drift changes: a part in a million within two minutes.
+const WANDER_US_PER_S2: f64 = 0.005;
 /// Largest drift between two working clocks: each may be off by 250 ppm.
 const DRIFT_MAX: f64 = 500e-6;
 /// Pull of the drift towards what it was, or zero, while little is known: a line this many microseconds worse is accepted
@@ -128,7 +131,7 @@ impl Envelope {
             let best = hulls.best();
             if hulls.room(best) >= -STEP_US || self.exchanges.len() == 1 {
                 let queueing = self.mean_round_trip_us() / 2.0 - hulls.room(best);
-                let scale = queueing.max(MEAN_DELAY_US_MIN) / (2.0 * self.exchanges.len() as f64);
+                let scale = self.scale(now, queueing.max(MEAN_DELAY_US_MIN));
                 let mut fit = hulls.mean_line(best, scale);
                 fit.offset_us += base_us;
                 self.last_drift = fit.drift;
@@ -140,6 +143,19 @@ impl Envelope {
         }
     }
 
+    /// Room by which a line may be worse than the best before it is much less likely, microseconds: the mean delay by
+    /// the number of bounds. Those count that are not relaxed by more than that for their age.
+    fn scale(&self, now: ClientTime, mean_delay_us: f64) -> f64 {
+        let mut count = self.exchanges.len() as f64;
+        for _ in 0..3 {
+            let scale = mean_delay_us / (2.0 * count);
+            let part =
+                |e: &Exchange| (-wander_us((e.replied - now).as_micros() as f64) / scale).exp();
+            count = self.exchanges.iter().map(part).sum::<f64>().max(1.0);
+        }
+        mean_delay_us / (2.0 * count)
+    }
+
     fn mean_round_trip_us(&self) -> f64 {
         let sum: f64 = self.exchanges.iter().map(|e| e.upper_us - e.lower_us).sum();
         sum / self.exchanges.len() as f64
@@ -147,11 +163,17 @@ impl Envelope {
 
     fn hulls(&self, now: ClientTime, base_us: f64) -> Hulls {
         let age = |at: ClientTime| (at - now).as_micros() as f64;
-        let upper = self.exchanges.iter().map(|e| (age(e.requested), e.upper_us - base_us));
+        let point = |age_us: f64, bound_us: f64| (age_us, bound_us + wander_us(age_us));
+        let upper = self.exchanges.iter().map(|e| point(age(e.requested), e.upper_us - base_us));
         // Mirrored, so that one hull routine serves both.
-        let lower = self.exchanges.iter().map(|e| (age(e.replied), base_us - e.lower_us));
+        let lower = self.exchanges.iter().map(|e| point(age(e.replied), base_us - e.lower_us));
         Hulls { upper: lower_hull(upper), mirrored: lower_hull(lower), drift: self.drift }
     }
+}
+
+/// Room that a bound is given for its age: the drift may have changed meanwhile.
+fn wander_us(age_us: f64) -> f64 {
+    WANDER_US_PER_S2 * (age_us / 1e6).powi(2)
 }
 
 /// The edges of both clouds: only these points can touch a line that runs between them.

@@ -10,7 +10,7 @@
 //! Source: Sendspin wire reference, section 4.2, with the constants of the specification. The test
 //! vectors in `testdata/time_filter.csv` were computed with the filter of aiosendspin 10.2.1.
 
-use crate::time::{ClockDomain, Timestamp};
+use crate::time::{ClockDomain, MICROS_PER_SECOND, Timestamp};
 
 /// Drift diffusion: variance that the drift gains in each microsecond, (1e-11)² (section 4.2).
 const DRIFT_VARIANCE_PER_MICRO: f64 = 1e-22;
@@ -103,6 +103,7 @@ pub struct TimeFilter<L: ClockDomain, R: ClockDomain> {
     offset_variance: f64,
     covariance: f64,
     drift_variance: f64,
+    drift_variance_per_micro: f64,
     drift_is_known: bool,
     drift_is_significant: bool,
     remote: std::marker::PhantomData<fn() -> R>,
@@ -118,6 +119,7 @@ impl<L: ClockDomain, R: ClockDomain> Default for TimeFilter<L, R> {
             offset_variance: f64::INFINITY,
             covariance: 0.0,
             drift_variance: 0.0,
+            drift_variance_per_micro: DRIFT_VARIANCE_PER_MICRO,
             drift_is_known: false,
             drift_is_significant: false,
             remote: std::marker::PhantomData,
@@ -126,15 +128,17 @@ impl<L: ClockDomain, R: ClockDomain> Default for TimeFilter<L, R> {
 }
 
 impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
-    /// A filter that knows before the first reading that the drift is `drift`, give or take `drift_error`.
+    /// A filter that knows before the first reading that the drift is `drift`, give or take `drift_error`, and
+    /// that it wanders: by `wander` on average within a second, as a random walk.
     ///
     /// Not in the specification, whose filter takes the first drift from two readings. Of readings that follow
     /// each other closely that makes a drift of a percent, which no two crystals have.
     #[must_use]
-    pub fn with_drift(drift: f64, drift_error: f64) -> Self {
+    pub fn with_drift(drift: f64, drift_error: f64, wander: f64) -> Self {
         Self {
             drift,
             drift_variance: drift_error * drift_error,
+            drift_variance_per_micro: wander * wander / MICROS_PER_SECOND as f64,
             drift_is_known: true,
             drift_is_significant: true,
             ..Self::default()
@@ -175,7 +179,7 @@ impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
             + 2.0 * self.covariance * elapsed
             + self.drift_variance * elapsed * elapsed;
         let mut covariance = self.covariance + self.drift_variance * elapsed;
-        let mut drift_variance = self.drift_variance + DRIFT_VARIANCE_PER_MICRO * elapsed;
+        let mut drift_variance = self.drift_variance + self.drift_variance_per_micro * elapsed;
 
         let predicted = self.offset + self.drift * elapsed;
         let residual = measured - predicted;

@@ -4,7 +4,6 @@
 //! `PARTYLINE_SEEDS=1000` plays a thousand worlds of ten minutes; CI plays few short ones. The devices run at
 //! 8 kHz, which costs a sixth of the time of 48 kHz and changes nothing about where the sound is.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use e2e::sim::{LinkProfile, Report, World, WorldConfig};
@@ -13,6 +12,7 @@ use e2e::sim::{LinkProfile, Report, World, WorldConfig};
 const EARLY_S: f64 = 10.0;
 
 /// Largest sync error of 99 of 100 looks, µs.
+#[derive(Clone, Copy)]
 struct Bars {
     /// From the first sound to [`EARLY_S`] after the join.
     early_us: f64,
@@ -30,28 +30,34 @@ fn exact_within(name: &str, link: LinkProfile, resolution_us: f64, bars: Bars) {
         device_hz: 8_000,
         ..WorldConfig::HOME.with_link(link)
     };
-    let (early, late) = (Mutex::new(Report::default()), Mutex::new(Report::default()));
     let next = AtomicU64::new(0);
+    // What one thread saw of the first seconds, and later.
+    let play = || {
+        let mut seen = [Report::default(), Report::default()];
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return seen;
+            }
+            let mut world = World::new(WorldConfig { seed, ..config });
+            for (report, seconds) in seen.iter_mut().zip([EARLY_S, seconds - EARLY_S]) {
+                world.run(seconds);
+                let heard = world.take_report();
+                assert_eq!(heard.silent_looks, 0, "seed {seed}: silence");
+                report.extend(&heard);
+            }
+        }
+    };
+    let [mut early, mut late] = [Report::default(), Report::default()];
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds {
-                        break;
-                    }
-                    let mut world = World::new(WorldConfig { seed, ..config });
-                    world.run(EARLY_S);
-                    early.lock().unwrap().extend(&world.take_report());
-                    world.run(seconds - EARLY_S);
-                    let report = world.take_report();
-                    assert_eq!(report.silent_looks, 0, "seed {seed}: silence");
-                    late.lock().unwrap().extend(&report);
-                }
-            });
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(play)).collect();
+        for thread in threads {
+            let seen = thread.join().expect("a world failed");
+            early.extend(&seen[0]);
+            late.extend(&seen[1]);
         }
     });
-    let (mut early, mut late) = (early.into_inner().unwrap(), late.into_inner().unwrap());
     let [early_us, late_us] = [&mut early, &mut late].map(|report| report.error_us(0.99));
     println!(
         "{name}, clock of {resolution_us} us, {seeds} worlds of {seconds} s: p99 {early_us:.0} us in the first \

@@ -97,9 +97,28 @@ fn what_is_buffered_plays_on_without_a_connection() {
             ("the buffer plays on", InStep(0.3, 400.0)),
             ("a new connection comes up and takes over", Run(3.0)),
             ("in step as before", InStep(10.0, 1_000.0)),
-            ("and nothing was lost", Disturbed(0, 3)),
+            ("and nobody heard anything of it", Disturbed(0, 0)),
         ],
     );
+}
+
+#[test]
+fn a_delay_is_heard_within_a_tenth_of_a_second() {
+    for ms in [80_i16, -40] {
+        let mut world = World::new(PAIR);
+        world.run(20.0);
+        world.command(Command::SetDelay(ms));
+        world.run(0.1);
+        world.take_report();
+        world.run(5.0);
+        let errors_us = world.take_report().errors_us;
+        let asked_us = f64::from(ms.abs()) * 1e3;
+        assert!(!errors_us.is_empty());
+        assert!(
+            errors_us.iter().all(|us| (us - asked_us).abs() < 1_000.0),
+            "{ms} ms: {errors_us:?}"
+        );
+    }
 }
 
 #[test]

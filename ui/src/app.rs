@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::components::{Join, Listeners, Message, NowPlaying, Status, SyncStatus, Volume};
 use crate::player_handle::PlayerHandle;
 use crate::server_address::ServerAddress;
-use crate::texts;
+use crate::{system, texts};
 
 /// The whole page, with a player of its own that listens to `server`.
 ///
@@ -15,7 +15,9 @@ pub fn App(
     /// The server to listen to, or what was given instead of one.
     server: ServerAddress,
 ) -> impl IntoView {
-    provide_context(PlayerHandle::new(server));
+    let player = PlayerHandle::new(server);
+    provide_context(player);
+    system::inform(player);
     view! {
         <header class="bar">
             <h1 class="brand">

@@ -7,11 +7,13 @@
 pub mod app;
 pub mod components;
 mod crash;
+pub mod history;
 pub mod identity;
 pub mod listener_count;
 pub mod player_handle;
 mod remembered;
 pub mod server_address;
+mod system;
 pub mod texts;
 
 use leptos::prelude::*;

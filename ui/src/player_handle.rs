@@ -12,7 +12,7 @@ use wasm_bindgen::closure::Closure;
 
 use crate::identity::Identity;
 use crate::server_address::ServerAddress;
-use crate::{remembered, texts};
+use crate::{remembered, system, texts};
 
 /// Why the page cannot play.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ struct Reported {
     server_name: RwSignal<Option<String>>,
     volume: RwSignal<u8>,
     muted: RwSignal<bool>,
+    delay_ms: RwSignal<i16>,
+    interrupted: RwSignal<bool>,
 }
 
 /// The page's hold on the player. Cheap to copy; every component finds it in the context.
@@ -60,6 +62,8 @@ impl PlayerHandle {
             server_name: RwSignal::new(None),
             volume: RwSignal::new(remembered::volume()),
             muted: RwSignal::new(remembered::muted()),
+            delay_ms: RwSignal::new(remembered::delay_ms()),
+            interrupted: RwSignal::new(false),
         };
         let party = Party::new(move |event| reported.take(event));
         offer_stats(party.clone());
@@ -99,7 +103,9 @@ impl PlayerHandle {
             client_id,
             volume: self.reported.volume.get_untracked(),
             muted: self.reported.muted.get_untracked(),
+            delay_ms: self.reported.delay_ms.get_untracked(),
         };
+        system::anchor();
         self.party.with_value(|party| party.join(settings));
     }
 
@@ -118,6 +124,19 @@ impl PlayerHandle {
     pub fn set_muted(self, muted: bool) {
         self.reported.keep_muted(muted);
         self.party.with_value(|party| party.set_muted(muted));
+    }
+
+    /// Sets how much later than the browser says this device is heard, milliseconds, now and for the next visit.
+    pub fn set_delay(self, ms: i16) {
+        let ms = ms.clamp(-1_000, 5_000);
+        self.reported.keep_delay(ms);
+        self.party.with_value(|party| party.set_delay(ms));
+    }
+
+    /// Lets sound that the system interrupted go on. Must be called synchronously in a click, as
+    /// [`Self::join`].
+    pub fn resume(self) {
+        self.party.with_value(Party::resume);
     }
 
     /// The player's figures at this moment.
@@ -180,6 +199,18 @@ impl PlayerHandle {
         self.reported.muted.get()
     }
 
+    /// How much later than the browser says this device is heard, milliseconds.
+    #[must_use]
+    pub fn delay_ms(self) -> i16 {
+        self.reported.delay_ms.get()
+    }
+
+    /// Whether the system holds the sound up, in a phone call say.
+    #[must_use]
+    pub fn is_interrupted(self) -> bool {
+        self.reported.interrupted.get()
+    }
+
     /// The server that the page listens to.
     #[must_use]
     pub fn server(self) -> ServerAddress {
@@ -205,6 +236,8 @@ impl Reported {
                 self.keep_volume(volume);
                 self.keep_muted(muted);
             }
+            Event::Delay(ms) => self.keep_delay(ms),
+            Event::Interrupted(interrupted) => self.interrupted.set(interrupted),
             Event::ServerName(name) => self.server_name.set(Some(name)),
             Event::Failed(failure) => self.fail(Trouble::Player(failure)),
             // Later players may tell more than this page shows.
@@ -221,6 +254,7 @@ impl Reported {
             self.now_playing.set(NowPlaying::default());
             self.server_name.set(None);
             self.ended.set(false);
+            self.interrupted.set(false);
         }
         self.state.set(state);
     }
@@ -233,6 +267,11 @@ impl Reported {
     fn keep_volume(self, volume: u8) {
         remembered::set_volume(volume);
         self.volume.set(volume);
+    }
+
+    fn keep_delay(self, ms: i16) {
+        remembered::set_delay_ms(ms);
+        self.delay_ms.set(ms);
     }
 
     fn keep_muted(self, muted: bool) {

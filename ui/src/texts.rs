@@ -45,6 +45,41 @@ pub(crate) const FIGURES_NOTE: &str =
 pub(crate) const INSECURE_PAGE: &str = "This page came over plain http, where browsers offer no \
     AudioWorklet. Sound is scheduled block by block instead, and stays in step all the same.";
 
+pub(crate) const INTERRUPTED: &str = "Something else uses the sound of this device.";
+pub(crate) const RESUME: &str = "Go on here";
+pub(crate) const GRAPH: &str = "Sync error, clock error and buffer of the last minute";
+pub(crate) const KEY_ERROR: &str = "sync error, ±1 ms";
+pub(crate) const KEY_CLOCK: &str = "clock error";
+pub(crate) const KEY_BUFFER: &str = "buffer, 5 s";
+pub(crate) const DELAY: &str = "Delay";
+pub(crate) const DELAY_MS: &str = "Delay in milliseconds";
+pub(crate) const DELAY_NOTE: &str = "Does this speaker lag behind the others, as Bluetooth speakers and televisions \
+    do? Add milliseconds until it does not. If it is ahead, take some away.";
+pub(crate) const COPY: &str = "Copy diagnostics";
+pub(crate) const COPIED: &str = "Copied";
+
+/// What a step of the delay does.
+pub(crate) fn delay_step(ms: i16) -> String {
+    let what = if ms < 0 { "Play later" } else { "Play earlier" };
+    format!("{what} by {} ms", ms.abs())
+}
+
+/// `+10`, with a real minus sign.
+pub(crate) fn signed(ms: i16) -> String {
+    let sign = if ms > 0 { "+" } else { "" };
+    format!("{sign}{ms}").replace('-', "−")
+}
+
+/// How well in step, and a warning.
+pub(crate) fn often_disturbed(words: &str, count: u32) -> String {
+    format!("{words} – {count} jumps or holes in the last minute")
+}
+
+/// Figures for somebody who can help.
+pub(crate) fn diagnostics(browser: &str, figures: &str) -> String {
+    format!("Partyline {}\n{browser}\n{figures}\n", env!("CARGO_PKG_VERSION"))
+}
+
 /// What went wrong, and what a person can do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {

@@ -9,6 +9,7 @@
 //! - `debian`: the wasm32 target where rustup cannot download
 //! - `page`: the page, by trunk, rebuilt only when something it is made of changed
 //! - `run`: `build`, `party` and `dev`
+//! - `sim`: the simulated world, with its figures
 //! - `steps`: `check`, `test` and `e2e`
 //!
 //! It is compiled before anything else can be, so its only dependencies are small.
@@ -21,6 +22,7 @@ mod probe;
 mod run;
 mod setup;
 mod shell;
+mod sim;
 mod steps;
 mod tool;
 
@@ -39,6 +41,7 @@ cargo xtask <command>
   check                      format and lints
   test                       everything CI checks
   e2e [-- nextest options]   the browser tests alone
+  sim [--full]               the simulated world, with figures; --full takes more than an hour
   setup                      install what building and testing needs, and say what was found
 ";
 
@@ -57,7 +60,7 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
     if args.first().is_some_and(|arg| arg == "--") {
         args.remove(0);
     }
-    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e");
+    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e" | "sim");
     if !takes_options && !args.is_empty() {
         bail!("`{command}` takes no options, but was given `{}`\n\n{HELP}", args.join(" "));
     }
@@ -73,6 +76,7 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
         "check" => steps::check(&shell),
         "test" => steps::test(&shell),
         "e2e" => steps::e2e(&shell, &args),
+        "sim" => sim::run(&shell, &args),
         "setup" => setup::report(&shell, Purpose::Test),
         other => bail!("no command `{other}`\n\n{HELP}"),
     }

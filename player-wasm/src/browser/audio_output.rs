@@ -17,7 +17,7 @@ use web_sys::{
 use super::sink::Sink;
 use super::sink::buffer_source::BufferSourceSink;
 use super::sink::worklet::{self, WorkletSink};
-use super::{host_clock, in_words};
+use super::{host_clock, in_words, window};
 use crate::playout_clock::DeviceReading;
 use crate::scheduler::Block;
 use crate::stats::OutputKind;
@@ -63,6 +63,7 @@ impl AudioOutput {
     }
 
     fn try_open(on_notice: Rc<dyn Fn(Notice)>) -> Result<Self, JsValue> {
+        claim_playback();
         let context = AudioContext::new_with_context_options(&context_options())?;
         let fader = Fader::new(&context, &context.destination())?;
         let wish = Rc::new(Cell::new(0));
@@ -128,12 +129,18 @@ impl AudioOutput {
     /// What the browser says of the output's clock; `None` while it stands still.
     #[must_use]
     pub fn reading(&self) -> Option<DeviceReading> {
-        (self.context.state() == AudioContextState::Running).then(|| DeviceReading {
+        self.is_running().then(|| DeviceReading {
             rate_hz: self.context.sample_rate() as u32,
             rendered_s: self.context.current_time(),
             output_timestamp: output_timestamp(&self.context),
             latency_s: latency_s(&self.context),
         })
+    }
+
+    /// Whether the browser says that it runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.context.state() == AudioContextState::Running
     }
 
     fn next_wish(&self) -> u32 {
@@ -188,6 +195,18 @@ fn context_options() -> AudioContextOptions {
     let options = AudioContextOptions::new();
     options.set_latency_hint_audio_context_latency_category(AudioContextLatencyCategory::Playback);
     options
+}
+
+/// Tells iOS that this page plays music: heard with the ring switch off and the screen locked, like a music app.
+/// Other systems have no such thing.
+fn claim_playback() {
+    let session = Reflect::get(&window().navigator(), &"audioSession".into());
+    if let Ok(session) = session
+        && session.is_object()
+    {
+        // Throws for a type that a later version no longer knows.
+        let _ = Reflect::set(&session, &"type".into(), &"playback".into());
+    }
 }
 
 fn new_sink(

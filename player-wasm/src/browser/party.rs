@@ -5,15 +5,12 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use protocol::time::ClientTime;
-use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
-use web_sys::Document;
 
 use super::audio_output::{AudioOutput, Notice};
 use super::host_clock;
+use super::page_life::PageLife;
 use super::socket::{Arrival, Socket};
 use super::timer::Timer;
-use super::window;
 use crate::player::{Command, Config, Event, Failure, Output, Player};
 use crate::stats::{OutputKind, State, Stats};
 
@@ -33,6 +30,8 @@ pub struct Settings {
     pub volume: u8,
     /// Whether to be silent whatever the volume.
     pub muted: bool,
+    /// How much later than the browser says the sound reaches the air, milliseconds; negative is earlier.
+    pub delay_ms: i16,
 }
 
 /// The page's player. Cheap to clone; every clone is the same player. A page has one.
@@ -69,6 +68,17 @@ impl Party {
         self.0.command(Command::SetMuted(muted));
     }
 
+    /// Sets how much later than the browser says the sound reaches the air, milliseconds, while listening.
+    pub fn set_delay(&self, ms: i16) {
+        self.0.command(Command::SetDelay(ms));
+    }
+
+    /// Lets an output that stands still run again, after a phone call say. Must be called synchronously in a
+    /// click, as [`Self::join`].
+    pub fn resume(&self) {
+        self.0.resume();
+    }
+
     /// The figures at this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -97,7 +107,7 @@ struct Shell {
     server_url: RefCell<String>,
     socket: RefCell<Option<Socket>>,
     output: RefCell<Option<AudioOutput>>,
-    visibility: Visibility,
+    life: PageLife,
 }
 
 impl Shell {
@@ -112,7 +122,10 @@ impl Shell {
             server_url: RefCell::default(),
             socket: RefCell::default(),
             output: RefCell::default(),
-            visibility: Visibility::new(calling(weak, Self::tell_visibility)),
+            life: PageLife::new(
+                calling(weak, Self::tell_visibility),
+                calling(weak, Self::tell_return),
+            ),
         }
     }
 
@@ -126,11 +139,12 @@ impl Shell {
             product: Some(PRODUCT.to_owned()),
             volume: settings.volume,
             muted: settings.muted,
+            delay_ms: settings.delay_ms,
             output: *opened.as_ref().unwrap_or(&OutputKind::BufferSource),
             seed: js_sys::Math::random().to_bits(),
         };
         let mut player = Player::new(config, now);
-        player.set_hidden(now, self.visibility.is_hidden());
+        player.set_hidden(now, self.life.is_hidden());
         if let Err(what) = opened {
             player.fail(now, Failure::AudioFailed { what });
         }
@@ -165,6 +179,19 @@ impl Shell {
         let output = output.as_ref().expect("opened above");
         output.resume();
         Ok(output.kind())
+    }
+
+    fn resume(&self) {
+        let now = host_clock::now();
+        if self.output.borrow().as_ref().is_some_and(AudioOutput::is_running) {
+            // It says that it runs, and stands still all the same: browsers come out of a phone call like that.
+            self.output.take();
+            self.with_player(|player| player.handle_new_output(now));
+        }
+        if let Err(what) = self.resume_output() {
+            self.with_player(|player| player.fail(now, Failure::AudioFailed { what }));
+        }
+        self.drain();
     }
 
     fn command(&self, command: Command) {
@@ -206,8 +233,15 @@ impl Shell {
     }
 
     fn tell_visibility(&self) {
+        let (now, hidden) = (host_clock::now(), self.life.is_hidden());
+        self.with_player(|player| player.set_hidden(now, hidden));
+        if hidden { self.wake() } else { self.tell_return() }
+    }
+
+    /// Who was away may have missed the network's end, or slept.
+    fn tell_return(&self) {
         let now = host_clock::now();
-        self.with_player(|player| player.set_hidden(now, self.visibility.is_hidden()));
+        self.with_player(|player| player.handle_wake_up(now));
         self.wake();
     }
 
@@ -215,7 +249,11 @@ impl Shell {
     fn wake(&self) {
         let now = host_clock::now();
         let reading = self.output.borrow().as_ref().and_then(AudioOutput::reading);
+        let stood_still = self.life.clock_stood_still();
         self.with_player(|player| {
+            if stood_still {
+                player.handle_clock_jump(now);
+            }
             player.handle_device(now, reading);
             player.handle_timeout(now);
         });
@@ -298,43 +336,11 @@ fn is_over(state: State) -> bool {
 }
 
 /// A callback that does nothing once the shell is gone.
-fn calling(shell: &Weak<Shell>, method: fn(&Shell)) -> impl Fn() + 'static {
+fn calling(shell: &Weak<Shell>, method: fn(&Shell)) -> impl Fn() + Clone + 'static {
     let shell = shell.clone();
     move || {
         if let Some(shell) = shell.upgrade() {
             method(&shell);
         }
-    }
-}
-
-/// Hears when the page is hidden or shown.
-struct Visibility {
-    document: Document,
-    callback: Closure<dyn Fn()>,
-}
-
-impl Visibility {
-    fn new(callback: impl Fn() + 'static) -> Self {
-        let document = window().document().expect("a page has a document");
-        let callback = Closure::<dyn Fn()>::new(callback);
-        // Throws only when handed something else than a function.
-        let _ = document.add_event_listener_with_callback(
-            "visibilitychange",
-            callback.as_ref().unchecked_ref(),
-        );
-        Self { document, callback }
-    }
-
-    fn is_hidden(&self) -> bool {
-        self.document.hidden()
-    }
-}
-
-impl Drop for Visibility {
-    fn drop(&mut self) {
-        let _ = self.document.remove_event_listener_with_callback(
-            "visibilitychange",
-            self.callback.as_ref().unchecked_ref(),
-        );
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Stream {
     mapping: Option<ServerMapping>,
     /// The connection that fed it is gone.
     orphaned: bool,
+    /// Of outputs that are gone.
+    past: Disturbances,
 }
 
 impl Stream {
@@ -53,6 +55,7 @@ impl Stream {
             scheduler: None,
             mapping: None,
             orphaned: false,
+            past: Disturbances::default(),
         })
     }
 
@@ -80,6 +83,14 @@ impl Stream {
         }
     }
 
+    /// The output is gone, and with it what was handed out.
+    pub(super) fn forget_output(&mut self) {
+        if let Some(scheduler) = self.scheduler.take() {
+            self.past.jumps += scheduler.disturbances().jumps;
+            self.past.underruns += scheduler.disturbances().underruns;
+        }
+    }
+
     /// Whether enough is known of the stream to let another one go for it.
     pub(super) fn can_take_over(&self) -> bool {
         self.mapping.is_some() && self.timeline.is_some()
@@ -90,34 +101,24 @@ impl Stream {
         self.orphaned = true;
     }
 
-    /// Goes on with what a new connection feeds, if that is the same sound on the same clock. Nothing is heard
-    /// of it then. Gives `next` back if it is something else, or if that is not known yet.
-    pub(super) fn continue_with(&mut self, next: Self, client_us: f64) -> Result<(), Self> {
-        let Some(shift) = self.shift_of(&next, client_us) else {
-            return Err(next);
-        };
-        if let Some(shift) = shift {
-            if !self.buffer.agrees_with(&next.buffer, shift) {
-                return Err(next);
-            }
-            self.buffer.absorb(next.buffer, shift);
-        }
+    /// Frames from the beginning of this stream to that of `next`, which a new connection feeds, if that is the
+    /// same sound on the same clock. `None` if it is something else, or if that is not known yet.
+    pub(super) fn distance_to(&self, next: &Self, client_us: f64) -> Option<i64> {
+        let (ours, theirs) = (self.mapping?, next.mapping?);
+        let apart_us = (ours.to_remote_us(client_us) - theirs.to_remote_us(client_us)).abs();
+        let same_rate = self.format().sample_rate == next.format().sample_rate;
+        let distance = self.timeline?.frame_at(next.timeline?.start()).0;
+        (apart_us <= SAME_CLOCK_US && same_rate && self.buffer.agrees_with(&next.buffer, distance))
+            .then_some(distance)
+    }
+
+    /// Goes on with what a new connection feeds, `distance` frames after the beginning of this stream. Nothing is
+    /// heard of it.
+    pub(super) fn continue_with(&mut self, next: Self, distance: i64) {
+        self.buffer.absorb(next.buffer, distance);
         self.decoder = next.decoder;
         self.mapping = next.mapping;
         self.orphaned = false;
-        Ok(())
-    }
-
-    /// Frames from the beginning of this stream to that of `next`, and no number while `next` has not begun.
-    /// `None` when they do not belong together.
-    fn shift_of(&self, next: &Self, client_us: f64) -> Option<Option<i64>> {
-        let (ours, theirs) = (self.mapping?, next.mapping?);
-        let apart_us = (ours.to_remote_us(client_us) - theirs.to_remote_us(client_us)).abs();
-        if apart_us > SAME_CLOCK_US || self.format().sample_rate != next.format().sample_rate {
-            return None;
-        }
-        let timeline = self.timeline?;
-        Some(next.timeline.map(|next| timeline.frame_at(next.start()).0))
     }
 
     /// Whether its connection is gone.
@@ -212,6 +213,10 @@ impl Stream {
 
     /// What a listener might have heard.
     pub(super) fn disturbances(&self) -> Disturbances {
-        self.scheduler.as_ref().map(Scheduler::disturbances).unwrap_or_default()
+        let now = self.scheduler.as_ref().map(Scheduler::disturbances).unwrap_or_default();
+        Disturbances {
+            jumps: self.past.jumps + now.jumps,
+            underruns: self.past.underruns + now.underruns,
+        }
     }
 }

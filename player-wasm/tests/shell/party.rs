@@ -18,6 +18,7 @@ fn settings(server_url: &str) -> Settings {
         client_id: "test-1".to_owned(),
         volume: 30,
         muted: false,
+        delay_ms: 0,
     }
 }
 

@@ -2,14 +2,16 @@
 
 use gloo_timers::callback::Interval;
 use leptos::prelude::*;
+use player_wasm::browser::stats_json;
 use player_wasm::stats::{OutputKind, Stats};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Event, HtmlDetailsElement};
 
+use super::{Delay, SyncGraph};
+use crate::history::{History, READ_MS};
 use crate::player_handle::PlayerHandle;
 use crate::texts::{self, unit};
-
-/// Time between two readings while the panel is open, milliseconds: fast enough to watch, slow enough to read.
-const READ_MS: u32 = 250;
 
 /// One line of the panel.
 struct Figure {
@@ -84,7 +86,8 @@ const FIGURES: [Figure; 14] = [
 #[component]
 pub fn SyncStatus() -> impl IntoView {
     let player = PlayerHandle::of_page();
-    let (stats, set_stats) = signal(Stats::default());
+    let history = RwSignal::new(History::default());
+    let stats = Memo::new(move |_| history.with(History::latest));
     let (open, set_open) = signal(false);
     let toggled =
         move |toggle: Event| set_open.set(event_target::<HtmlDetailsElement>(&toggle).open());
@@ -93,19 +96,27 @@ pub fn SyncStatus() -> impl IntoView {
         // Also a last reading when listening ends.
         let listening = player.is_listening();
         let read = move || {
-            set_stats.try_set(player.stats());
+            history.try_update(|history| history.push(player.stats()));
         };
         read();
         (open.get() && listening).then(|| Interval::new(READ_MS, read))
     });
+    let words = move || {
+        let words = stats.with(texts::in_step);
+        match history.with(History::many_disturbances) {
+            Some(count) => texts::often_disturbed(words, count),
+            None => words.to_owned(),
+        }
+    };
     view! {
         <details class="sync" data-testid="sync" on:toggle=toggled>
             <summary class="sync-summary">
                 <span>{texts::SYNC_TITLE}</span>
                 <span class="sync-words" data-testid="sync-words">
-                    {move || open.get().then(|| stats.with(texts::in_step))}
+                    {move || open.get().then(words)}
                 </span>
             </summary>
+            <SyncGraph history />
             <dl class="figures">
                 {FIGURES.map(|figure| view! {
                     <div class="figure">
@@ -122,6 +133,50 @@ pub fn SyncStatus() -> impl IntoView {
                     _ => texts::FIGURES_NOTE,
                 }}
             </p>
+            <Delay />
+            <Diagnostics />
         </details>
+    }
+}
+
+/// A button that copies the figures for somebody who can help.
+#[component]
+fn Diagnostics() -> impl IntoView {
+    let player = PlayerHandle::of_page();
+    let (copied, set_copied) = signal(None);
+    let copy = move |_| {
+        let navigator = window().navigator();
+        let figures = stats_json(&player.stats());
+        let figures = js_sys::JSON::stringify_with_replacer_and_space(
+            &figures,
+            &JsValue::NULL,
+            &JsValue::from_f64(2.0),
+        );
+        let figures = figures.map(String::from).unwrap_or_default();
+        let text = texts::diagnostics(&navigator.user_agent().unwrap_or_default(), &figures);
+        // Missing on plain http pages.
+        let clipboard = js_sys::Reflect::get(&navigator, &"clipboard".into());
+        if clipboard.is_ok_and(|clipboard| clipboard.is_object()) {
+            let written = navigator.clipboard().write_text(&text);
+            spawn_local(async move {
+                let shown = JsFuture::from(written).await.err().map(|_| text);
+                set_copied.try_set(Some(shown));
+            });
+        } else {
+            set_copied.set(Some(Some(text)));
+        }
+    };
+    view! {
+        <div class="diagnostics">
+            <button type="button" class="copy" data-testid="copy" on:click=copy>
+                {move || match copied.get() {
+                    Some(None) => texts::COPIED,
+                    _ => texts::COPY,
+                }}
+            </button>
+            {move || copied.get().flatten().map(|text| view! {
+                <textarea class="copy-text" readonly rows="8" data-testid="diagnostics">{text}</textarea>
+            })}
+        </div>
     }
 }

@@ -5,7 +5,7 @@ use leptos::prelude::{document, window};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_test::wasm_bindgen_test;
-use web_sys::{HtmlButtonElement, HtmlDetailsElement};
+use web_sys::{HtmlButtonElement, HtmlDetailsElement, HtmlInputElement};
 
 /// Names of the figures that `window.partyline.stats()` promises.
 const FIGURES: [&str; 14] = [
@@ -68,6 +68,21 @@ async fn stop_works_before_there_is_a_connection() {
     assert_eq!(state(), "idle");
     until("Stop has become Join", || page.find("join").is_some()).await;
     assert!(page.find("error").is_none(), "stopping is no error");
+}
+
+#[wasm_bindgen_test]
+async fn the_delay_moves_in_steps_within_its_bounds_and_is_remembered() {
+    let page = Page::open(NOBODY);
+    let shown = |page: &Page| page.get("delay").unchecked_into::<HtmlInputElement>().value();
+    page.click("delay-step-10", 1);
+    page.click("delay-step--1", 1);
+    until("the number follows", || shown(&page) == "9").await;
+    let again = Page::open(NOBODY);
+    assert_eq!(shown(&again), "9", "the next visit");
+    again.type_into("delay", "9999");
+    until("what is too much is cut", || shown(&again) == "5000").await;
+    again.type_into("delay", "0");
+    until("and back", || shown(&again) == "0").await;
 }
 
 #[wasm_bindgen_test]

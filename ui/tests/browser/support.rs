@@ -70,6 +70,13 @@ impl Page {
         slider.dispatch_event(&Event::new("input").unwrap()).unwrap();
     }
 
+    /// Types into a field and leaves it.
+    pub(crate) fn type_into(&self, id: &str, text: &str) {
+        let field = self.get(id).unchecked_into::<HtmlInputElement>();
+        field.set_value(text);
+        field.dispatch_event(&Event::new("change").unwrap()).unwrap();
+    }
+
     /// Where the volume slider stands.
     pub(crate) fn slider(&self) -> String {
         self.get("volume").unchecked_into::<HtmlInputElement>().value()

@@ -1,0 +1,55 @@
+//! How much later than the browser says this device is heard.
+
+use leptos::prelude::*;
+
+use crate::player_handle::PlayerHandle;
+use crate::texts;
+
+/// Steps of the buttons, milliseconds: to get near, and to get there.
+const STEPS: [i16; 4] = [-10, -1, 1, 10];
+
+/// Steps and a number. They act at once and are remembered for the next visit.
+#[component]
+pub fn Delay() -> impl IntoView {
+    let player = PlayerHandle::of_page();
+    let typed = move |input| {
+        if let Ok(ms) = event_target_value(&input).parse() {
+            player.set_delay(ms);
+        }
+    };
+    let step = move |ms: i16| {
+        view! {
+            <button
+                type="button"
+                class="step"
+                data-testid=format!("delay-step-{ms}")
+                aria-label=texts::delay_step(ms)
+                on:click=move |_| player.set_delay(untrack(move || player.delay_ms()).saturating_add(ms))
+            >
+                {texts::signed(ms)}
+            </button>
+        }
+    };
+    let [far_back, back, on, far_on] = STEPS.map(step);
+    view! {
+        <div class="delay" role="group" aria-label=texts::DELAY>
+            <span class="delay-label">{texts::DELAY}</span>
+            {far_back}
+            {back}
+            <input
+                type="number"
+                class="delay-number"
+                data-testid="delay"
+                min="-1000"
+                max="5000"
+                step="1"
+                aria-label=texts::DELAY_MS
+                prop:value=move || player.delay_ms().to_string()
+                on:change=typed
+            />
+            {on}
+            {far_on}
+            <p class="sync-note">{texts::DELAY_NOTE}</p>
+        </div>
+    }
+}
