@@ -4,6 +4,7 @@
 //! input and drains [`Player::poll_output`] until [`Output::Timeout`].
 
 mod api;
+mod controls;
 mod link;
 mod stream;
 
@@ -13,14 +14,14 @@ use protocol::binary::{AudioChunk, BinaryMessage};
 use protocol::clock_sync::{self, ClockSync};
 use protocol::message::{
     ClientGoodbye, ClientHello, ClientMessage, ClientState, ClientTimeRequest, DeviceInfo,
-    GoodbyeReason, GroupUpdate, Metadata, OperationalState, PlaybackState, PlayerCommand,
-    PlayerCommandName, PlayerState, PlayerSupport, ServerHello, ServerMessage, StreamStart,
-    VERSION,
+    GoodbyeReason, OperationalState, PlaybackState, PlayerCommandName, PlayerState, PlayerSupport,
+    ServerHello, ServerMessage, StreamStart, VERSION,
 };
 use protocol::role::{METADATA_V1, PLAYER_V1};
-use protocol::time::{ClientSpan, ClientTime, ServerSpan};
+use protocol::time::{ClientSpan, ClientTime};
 
 pub use self::api::{Command, Config, Disconnect, Event, Failure, NowPlaying, Output};
+use self::controls::clipped;
 use self::link::{Due, Link};
 use self::stream::{Chunk, Stream};
 use crate::decoder::FORMATS;
@@ -51,10 +52,6 @@ const AHEAD_MS_HIDDEN: i64 = 3_500;
 const HAND_OVER_MS: i64 = 40;
 /// Missing audio is waited for until this long before its hand-over, ms: two ticks.
 const PATIENCE_MS: i64 = 100;
-/// Largest delay trim, ms: what the wire can carry (wire reference 2.3).
-const DELAY_MS_MAX: i16 = 5_000;
-/// Smallest delay trim, ms: a browser that tells too much latency makes its page play too early.
-const DELAY_MS_MIN: i16 = -1_000;
 /// What a server may ask of this player.
 const COMMANDS: [PlayerCommandName; 3] =
     [PlayerCommandName::Volume, PlayerCommandName::Mute, PlayerCommandName::SetStaticDelay];
@@ -63,8 +60,6 @@ const COMMANDS: [PlayerCommandName; 3] =
 const START_ERROR_US: f64 = 400.0;
 /// Sound begins after this at the latest, however little is known of the server's clock.
 const START_WAIT: ClientSpan = ClientSpan::from_millis(1_500);
-/// Longest text that is taken from a server for display, in characters.
-const TEXT_MAX: usize = 500;
 
 /// Sans-IO player of one party. `now` is always a fresh reading of the client's clock, or the arrival time
 /// of the message that is handed in.
@@ -472,80 +467,6 @@ impl Player {
         self.outputs.push_back(Output::Clear);
     }
 
-    fn handle_group(&mut self, update: &GroupUpdate) {
-        if let Some(playback) = update.playback_state
-            && self.playback.replace(playback) != Some(playback)
-        {
-            let ended = playback == PlaybackState::Stopped;
-            self.outputs.push_back(Output::Event(Event::Ended(ended)));
-        }
-    }
-
-    fn handle_metadata(&mut self, metadata: Metadata) {
-        let mut now_playing = self.now_playing.clone();
-        metadata.title.apply_to(&mut now_playing.title);
-        metadata.artist.apply_to(&mut now_playing.artist);
-        metadata.album.apply_to(&mut now_playing.album);
-        for text in [&mut now_playing.title, &mut now_playing.artist, &mut now_playing.album] {
-            *text = text.as_deref().map(clipped);
-        }
-        if now_playing != self.now_playing {
-            self.now_playing = now_playing.clone();
-            self.outputs.push_back(Output::Event(Event::NowPlaying(now_playing)));
-        }
-    }
-
-    fn handle_player_command(&mut self, command: PlayerCommand) {
-        match command {
-            PlayerCommand::Volume { volume } => self.set_gain(volume.min(100), self.config.muted),
-            PlayerCommand::Mute { mute } => self.set_gain(self.config.volume, mute),
-            PlayerCommand::SetStaticDelay { static_delay_ms } => {
-                self.set_delay(i16::try_from(static_delay_ms).unwrap_or(DELAY_MS_MAX));
-                let delay_ms = self.config.delay_ms;
-                return self.outputs.push_back(Output::Event(Event::Delay(delay_ms)));
-            }
-        }
-        let (volume, muted) = (self.config.volume, self.config.muted);
-        self.outputs.push_back(Output::Event(Event::Volume { volume, muted }));
-    }
-
-    fn set_gain(&mut self, volume: u8, muted: bool) {
-        self.config.volume = volume;
-        self.config.muted = muted;
-        self.outputs.push_back(Output::Gain(amplitude(volume, muted)));
-        if self.link.is_open() {
-            self.send(ClientState { state: None, player: Some(self.volume_state()) });
-        }
-    }
-
-    /// Moves the sound: the scheduler finds it in the wrong place and puts it right.
-    fn set_delay(&mut self, ms: i16) {
-        self.config.delay_ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
-        if self.link.is_open() {
-            let static_delay_ms = Some(self.delay_on_the_wire());
-            let player = PlayerState { static_delay_ms, ..PlayerState::default() };
-            self.send(ClientState { state: None, player: Some(player) });
-        }
-    }
-
-    /// How much earlier than due the sound is handed out.
-    fn delay(&self) -> ServerSpan {
-        ServerSpan::from_millis(i64::from(self.config.delay_ms))
-    }
-
-    /// The wire knows no negative delay, and the server need not know: it only sends a little early.
-    fn delay_on_the_wire(&self) -> u32 {
-        u32::try_from(self.config.delay_ms).unwrap_or(0)
-    }
-
-    fn volume_state(&self) -> PlayerState {
-        PlayerState {
-            volume: Some(self.config.volume),
-            muted: Some(self.config.muted),
-            ..PlayerState::default()
-        }
-    }
-
     /// Passes on what the clock asks for.
     fn drain_clock(&mut self, now: ClientTime) {
         while let Some(clock) = &mut self.clock {
@@ -650,9 +571,4 @@ fn is_refusal(how: &Disconnect) -> bool {
         1000 => !how.reason.is_empty(),
         code => matches!(code, 1002 | 1003 | 1007..=1009 | 4000..=4999),
     }
-}
-
-/// Text from a server, no longer than a page can show.
-fn clipped(text: impl AsRef<str>) -> String {
-    text.as_ref().chars().take(TEXT_MAX).collect()
 }

@@ -284,16 +284,17 @@ mod tests {
     use crate::time_filter::{Reading, TimeFilter};
     use proptest::prelude::*;
 
-    /// A network with queues of up to 10 ms each way that have nothing to do with each other.
+    /// A network with queues each way that have nothing to do with each other, of up to 10 ms unless said otherwise.
     struct Network {
         seed: u64,
+        delay_us_max: f64,
         offset_us: f64,
         drift: f64,
     }
 
     impl Network {
         fn new(seed: u64) -> Self {
-            let mut network = Self { seed, offset_us: 0.0, drift: 0.0 };
+            let mut network = Self { seed, delay_us_max: 10_000.0, offset_us: 0.0, drift: 0.0 };
             network.offset_us = network.unit() * 1e12;
             network.drift = (network.unit() - 0.5) * 400e-6;
             network
@@ -313,7 +314,7 @@ mod tests {
 
         /// The reply to a request that leaves now, and when it arrives.
         fn exchange(&mut self, sent: ClientTime) -> (ClientTime, ServerTimeReply) {
-            let mut delay = || ClientSpan::from_micros((self.unit() * 10_000.0) as i64);
+            let mut delay = || ClientSpan::from_micros((self.unit() * self.delay_us_max) as i64);
             let there = sent + delay();
             let back = there + delay();
             let server = there.as_micros() + self.offset_at(there) as i64;
@@ -414,13 +415,24 @@ mod tests {
         assert!(sync.round_trip_us().unwrap() < 10_000.0);
     }
 
+    /// Exchanges in the last of ten minutes.
+    fn late_rate(network: &mut Network) -> usize {
+        let mut exchanges = Vec::new();
+        run(network, 600, |now, _| exchanges.push(now));
+        exchanges.iter().filter(|at| at.as_micros() > 541_000_000).count()
+    }
+
     #[test]
     fn requests_thin_out_to_a_burst_in_ten_seconds() {
-        let mut network = Network::new(2);
-        let mut exchanges = Vec::new();
-        run(&mut network, 600, |now, _| exchanges.push(now));
-        let last_minute = exchanges.iter().filter(|at| at.as_micros() > 541_000_000).count();
-        assert!((40..=56).contains(&last_minute), "{last_minute} exchanges in the last minute");
+        let mut network = Network { delay_us_max: 500.0, ..Network::new(2) };
+        let in_a_minute = late_rate(&mut network);
+        assert!((40..=56).contains(&in_a_minute), "{in_a_minute} exchanges in a minute");
+    }
+
+    #[test]
+    fn a_bad_network_is_asked_more_often_and_at_most_a_burst_in_a_second() {
+        let in_a_minute = late_rate(&mut Network::new(2));
+        assert!((57..=480).contains(&in_a_minute), "{in_a_minute} exchanges in a minute");
     }
 
     #[test]

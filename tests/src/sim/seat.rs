@@ -163,7 +163,7 @@ impl Seat {
 
     /// The machine sleeps from now on for this long, microseconds: the page and the device stand still, and so
     /// does the page's clock, as in browsers that count only the time awake.
-    pub(super) fn sleep(&mut self, true_us: f64, us: f64) {
+    pub(super) fn suspend(&mut self, true_us: f64, us: f64) {
         self.freeze(true_us + us);
         self.asleep_until_us = true_us + us;
         self.slept = true;

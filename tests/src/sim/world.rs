@@ -206,7 +206,7 @@ impl World {
                     seat.down.hold(now_us + seconds * 1e6);
                 }
                 Fault::Block(seconds) => seat.freeze(now_us + seconds * 1e6),
-                Fault::Sleep(seconds) => seat.sleep(now_us, seconds * 1e6),
+                Fault::Sleep(seconds) => seat.suspend(now_us, seconds * 1e6),
                 Fault::Hide(seconds) => seat.hide(now_us, seconds * 1e6),
                 Fault::AddLatency(ms) => seat.speaker.add_latency_ms(ms),
                 Fault::Report(reports) => seat.speaker.set_reports(reports),
