@@ -222,4 +222,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn another_buffer_of_the_same_sound_is_taken_over_where_it_goes_on() {
+        let sound = |frames: std::ops::Range<i64>| -> Vec<Frame> {
+            frames.map(|frame| [frame as f32, -frame as f32]).collect()
+        };
+        let mut ours = JitterBuffer::new(1_000);
+        ours.insert(FrameIndex(0), &sound(0..100));
+        // Its frame 0 is our frame 80.
+        let mut theirs = JitterBuffer::new(1_000);
+        theirs.insert(FrameIndex(0), &sound(80..150));
+        assert!(ours.agrees_with(&theirs, 80));
+        assert!(!ours.agrees_with(&theirs, 79), "one frame off is another sound");
+        assert!(ours.agrees_with(&theirs, 100), "nothing in common is no contradiction");
+        ours.absorb(theirs, 80);
+        assert_eq!(ours.contiguous_end(0), Some(150));
+        let mut read = [[0.0; 2]; 2];
+        ours.read(99, &mut read);
+        assert_eq!(read, [[99.0, -99.0], [100.0, -100.0]]);
+    }
 }

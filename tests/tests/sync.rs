@@ -103,6 +103,23 @@ fn what_is_buffered_plays_on_without_a_connection() {
 }
 
 #[test]
+fn a_new_connection_is_not_heard() {
+    let mut world = World::new(PAIR);
+    world.run(20.0);
+    world.suffer(CutConnections);
+    world.take_report();
+    // A fade is five milliseconds: look closer than that.
+    for _ in 0..1_500 {
+        world.run(0.002);
+        world.look();
+    }
+    assert!(world.stats().iter().all(|stats| stats.state == State::Playing), "connected again");
+    let mut heard = world.take_report();
+    assert_eq!(heard.silent_looks, 0, "a hole");
+    assert!(heard.error_us(1.0) < 1_000.0, "a jump of {} us", heard.error_us(1.0));
+}
+
+#[test]
 fn a_delay_is_heard_within_a_tenth_of_a_second() {
     for ms in [80_i16, -40] {
         let mut world = World::new(PAIR);
