@@ -4,13 +4,16 @@
 //! frames of the audio output come out. The browser shell exists on wasm32 only.
 //!
 //! The way of a sample: [`decoder`] → [`jitter_buffer`] → [`resampler`], steered by [`rate_control`], in the
-//! hands of the [`scheduler`], which asks the [`playout_clock`] what belongs on which frame of the output.
+//! hands of the [`scheduler`], which asks the [`playout_clock`] what belongs on which frame of the output. When a frame
+//! is heard, the [`output_clock`] tells.
 
 #[cfg(target_arch = "wasm32")]
 pub mod browser;
 pub mod decoder;
 pub mod gain;
 pub mod jitter_buffer;
+pub mod output_clock;
+pub mod output_filter;
 pub mod player;
 pub mod playout_clock;
 pub mod rate_control;

@@ -26,7 +26,7 @@ use self::link::{Due, Link};
 use self::stream::{Chunk, Stream};
 use crate::decoder::FORMATS;
 use crate::gain::amplitude;
-use crate::playout_clock::{ContextFrame, DeviceReading, OutputClock};
+use crate::output_clock::{ContextFrame, DeviceReading, OutputClock};
 use crate::scheduler::{Disturbances, Window};
 use crate::stats::{Dialect, State, Stats};
 

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 use protocol::audio::FrameIndex;
 
 use crate::jitter_buffer::{Frame, JitterBuffer};
-use crate::playout_clock::{ContextFrame, PlayoutClock};
+use crate::output_clock::ContextFrame;
+use crate::playout_clock::PlayoutClock;
 use crate::rate_control::{Action, RateControl};
 use crate::resampler::{Kernel, TAPS, TAPS_AFTER, TAPS_BEFORE};
 
@@ -398,7 +399,8 @@ fn equal_power(progress: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::playout_clock::{DeviceReading, OutputClock, ServerMapping};
+    use crate::output_clock::{DeviceReading, OutputClock};
+    use crate::playout_clock::ServerMapping;
     use protocol::audio::Timeline;
     use protocol::time::{ClientTime, ServerSpan, ServerTime};
 

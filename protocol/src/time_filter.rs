@@ -4,13 +4,13 @@
 //! can physically have; a reading that the model misses by more than a multiple of that proves the model
 //! wrong (a clock stepped, a laptop slept), and the filter opens up again.
 //!
-//! Pure: numbers in, numbers out. The same filter serves the server's clock against the client's and an
-//! audio output's clock against the client's.
+//! Pure: numbers in, numbers out. What the specification has; [`clock_sync`](crate::clock_sync) does better
+//! and is measured against it.
 //!
 //! Source: Sendspin wire reference, section 4.2, with the constants of the specification. The test
 //! vectors in `testdata/time_filter.csv` were computed with the filter of aiosendspin 10.2.1.
 
-use crate::time::{ClockDomain, MICROS_PER_SECOND, Timestamp};
+use crate::time::{ClockDomain, Timestamp};
 
 /// Drift diffusion: variance that the drift gains in each microsecond, (1e-11)² (section 4.2).
 const DRIFT_VARIANCE_PER_MICRO: f64 = 1e-22;
@@ -103,8 +103,6 @@ pub struct TimeFilter<L: ClockDomain, R: ClockDomain> {
     offset_variance: f64,
     covariance: f64,
     drift_variance: f64,
-    drift_variance_per_micro: f64,
-    drift_is_known: bool,
     drift_is_significant: bool,
     remote: std::marker::PhantomData<fn() -> R>,
 }
@@ -119,8 +117,6 @@ impl<L: ClockDomain, R: ClockDomain> Default for TimeFilter<L, R> {
             offset_variance: f64::INFINITY,
             covariance: 0.0,
             drift_variance: 0.0,
-            drift_variance_per_micro: DRIFT_VARIANCE_PER_MICRO,
-            drift_is_known: false,
             drift_is_significant: false,
             remote: std::marker::PhantomData,
         }
@@ -128,23 +124,6 @@ impl<L: ClockDomain, R: ClockDomain> Default for TimeFilter<L, R> {
 }
 
 impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
-    /// A filter that knows before the first reading that the drift is `drift`, give or take `drift_error`, and
-    /// that it wanders: by `wander` on average within a second, as a random walk.
-    ///
-    /// Not in the specification, whose filter takes the first drift from two readings. Of readings that follow
-    /// each other closely that makes a drift of a percent, which no two crystals have.
-    #[must_use]
-    pub fn with_drift(drift: f64, drift_error: f64, wander: f64) -> Self {
-        Self {
-            drift,
-            drift_variance: drift_error * drift_error,
-            drift_variance_per_micro: wander * wander / MICROS_PER_SECOND as f64,
-            drift_is_known: true,
-            drift_is_significant: true,
-            ..Self::default()
-        }
-    }
-
     /// Takes a reading. Returns whether it was used: one that is not newer than the last, has a negative
     /// largest error or is not finite is dropped, and the state stays as it was.
     pub fn update(&mut self, reading: Reading<L>) -> bool {
@@ -159,7 +138,7 @@ impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
             0 => {
                 self.offset = measured;
                 self.offset_variance = variance;
-                self.readings = if self.drift_is_known { 2 } else { 1 };
+                self.readings = 1;
             }
             1 => {
                 self.drift = (measured - self.offset) / elapsed;
@@ -179,7 +158,7 @@ impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
             + 2.0 * self.covariance * elapsed
             + self.drift_variance * elapsed * elapsed;
         let mut covariance = self.covariance + self.drift_variance * elapsed;
-        let mut drift_variance = self.drift_variance + self.drift_variance_per_micro * elapsed;
+        let mut drift_variance = self.drift_variance + DRIFT_VARIANCE_PER_MICRO * elapsed;
 
         let predicted = self.offset + self.drift * elapsed;
         let residual = measured - predicted;
@@ -200,8 +179,8 @@ impl<L: ClockDomain, R: ClockDomain> TimeFilter<L, R> {
         self.offset_variance = offset_variance - offset_gain * offset_variance;
         self.covariance = covariance - drift_gain * offset_variance;
         self.drift_variance = drift_variance - drift_gain * covariance;
-        self.drift_is_significant = self.drift_is_known
-            || self.drift * self.drift > DRIFT_SIGNIFICANCE_SQUARED * self.drift_variance;
+        self.drift_is_significant =
+            self.drift * self.drift > DRIFT_SIGNIFICANCE_SQUARED * self.drift_variance;
     }
 
     /// The best translation as of the last reading; `None` before the first.

@@ -8,11 +8,12 @@ use crate::source::SourceSpec;
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "server", version)]
 pub struct Config {
-    /// What to play: an audio file, or `demo` for the built-in track.
+    /// What to play: an audio file, `demo` for the built-in track, or `metronome` for a tick each second,
+    /// by which the delay of a loudspeaker is set by ear.
     ///
     /// FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF. Give it more than once to play one after
     /// the other.
-    #[arg(long = "source", value_name = "FILE|demo", required = true)]
+    #[arg(long = "source", value_name = "FILE|demo|metronome", required = true)]
     pub sources: Vec<SourceSpec>,
 
     /// Port to listen on; 0 takes a free one.

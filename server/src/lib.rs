@@ -10,7 +10,7 @@
 //! | `group` | what the party plays | pure |
 //! | `fanout` | chunks for everyone, a queue for each listener | pure, but for a lock in `hub` and `count` |
 //! | `pipeline` | samples to chunks to stamps to bytes | pure, but for the thread in `pump` |
-//! | [`source`] | files and the built-in demo | files |
+//! | [`source`] | files, the built-in demo and metronome | files |
 //! | `host_clock` | the server's clock | clock |
 //! | [`sans_io`] | the party without threads, sockets and clock, for the simulated world | pure |
 //!

@@ -247,6 +247,21 @@ fn lies_about_the_output_do_not_move_anybody() {
 }
 
 #[test]
+fn an_output_that_settles_slowly_is_borne() {
+    let config = WorldConfig { reports: Reports::Astray, ..PAIR };
+    play(
+        config,
+        SEEDS,
+        &[
+            ("nobody is audibly out of step from the first sound on", Run(0.5)),
+            ("while the reported clock is milliseconds astray", Bearable(15.0, BOUNDS.astray_ms)),
+            ("in step when it has come back", InStep(20.0, 1_000.0)),
+            ("and steady", InStep(10.0, 300.0)),
+        ],
+    );
+}
+
+#[test]
 fn who_stops_is_silent() {
     play(
         PAIR,

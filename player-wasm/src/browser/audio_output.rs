@@ -18,7 +18,7 @@ use super::sink::Sink;
 use super::sink::buffer_source::BufferSourceSink;
 use super::sink::worklet::{self, WorkletSink};
 use super::{host_clock, in_words, window};
-use crate::playout_clock::DeviceReading;
+use crate::output_clock::DeviceReading;
 use crate::scheduler::Block;
 use crate::stats::OutputKind;
 

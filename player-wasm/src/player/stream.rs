@@ -5,7 +5,8 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use crate::decoder::{DecodeError, Decoder};
 use crate::jitter_buffer::{Inserted, JitterBuffer};
-use crate::playout_clock::{OutputClock, PlayoutClock, ServerMapping};
+use crate::output_clock::OutputClock;
+use crate::playout_clock::{PlayoutClock, ServerMapping};
 use crate::scheduler::{Block, Disturbances, Scheduler, Window};
 
 /// Most audio that is held, seconds. Twice what a server sends ahead; a server that sends more ignores

@@ -1,6 +1,6 @@
 use player_wasm::browser::audio_output::{AudioOutput, Notice};
 use player_wasm::browser::host_clock;
-use player_wasm::playout_clock::{ContextFrame, DeviceReading};
+use player_wasm::output_clock::{ContextFrame, DeviceReading};
 use player_wasm::scheduler::Block;
 use player_wasm::stats::OutputKind;
 use protocol::time::ClientSpan;

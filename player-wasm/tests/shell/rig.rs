@@ -6,7 +6,7 @@ use js_sys::{Array, Function, Promise, Reflect};
 use player_wasm::browser::sink::Sink;
 use player_wasm::browser::sink::buffer_source::BufferSourceSink;
 use player_wasm::browser::sink::worklet::WorkletSink;
-use player_wasm::playout_clock::ContextFrame;
+use player_wasm::output_clock::ContextFrame;
 use player_wasm::scheduler::Block;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};

@@ -6,7 +6,7 @@ use player_wasm::browser::audio_output::Fader;
 use player_wasm::browser::sink::buffer_source::BufferSourceSink;
 use player_wasm::browser::sink::worklet::WorkletSink;
 use player_wasm::browser::sink::{AHEAD_S_MAX, FADE_S, Sink};
-use player_wasm::playout_clock::ContextFrame;
+use player_wasm::output_clock::ContextFrame;
 use player_wasm::scheduler::Block;
 use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -4,7 +4,7 @@
 //! not a silent party later. Behind the [`Source`] it hands out, tracks follow each other without a gap:
 //! the resampler runs through the joins, and so does a looped list through its end.
 //!
-//! Here: files, the built-in demo, channel layout, sample rate.
+//! Here: files, the built-in demo and metronome, channel layout, sample rate.
 //! Not here: pacing, dither, chunks and timestamps (`pipeline`). Nothing in this folder waits for
 //! anything but the disk.
 
@@ -15,6 +15,7 @@ mod demo;
 mod downmix;
 mod file;
 mod gapless;
+mod metronome;
 mod resample;
 mod sequence;
 mod spec;
@@ -85,7 +86,7 @@ pub fn open(specs: &[SourceSpec], looped: bool) -> Result<Box<dyn Source>, Sourc
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The list of sources was empty.
-    #[error("nothing to play: name at least one audio file, or `demo`")]
+    #[error("nothing to play: name at least one audio file, `demo` or `metronome`")]
     NoSource,
     /// A source cannot be played.
     #[error("cannot play {name}: {fault}")]
@@ -110,6 +111,8 @@ pub enum SourceError {
 pub enum SourceName {
     /// The built-in track.
     Demo,
+    /// The built-in metronome.
+    Metronome,
     /// A file, as the user wrote it.
     File(PathBuf),
 }
@@ -118,6 +121,7 @@ impl fmt::Display for SourceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Demo => f.write_str("the demo track"),
+            Self::Metronome => f.write_str("the metronome"),
             Self::File(path) => path.to_string_lossy().chars().try_for_each(|c| {
                 // A file name may hold a line break; a message is one line.
                 if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::demo::Demo;
 use super::file::{Block, MediaFile};
+use super::metronome::Metronome;
 use super::resample::Resampler;
 use super::track::Track;
 use super::{
@@ -25,6 +26,8 @@ const LOOP_FRAMES_MIN: u64 = 480;
 pub(super) enum Item {
     /// The built-in track.
     Demo(Demo),
+    /// The built-in metronome.
+    Metronome(Metronome),
     /// A file that has been found playable.
     File(Box<MediaFile>),
 }
@@ -38,6 +41,7 @@ impl Item {
     pub(super) fn open(spec: &SourceSpec) -> Result<Self, SourceError> {
         match spec {
             SourceSpec::Demo => Ok(Self::Demo(Demo::new())),
+            SourceSpec::Metronome => Ok(Self::Metronome(Metronome::new())),
             SourceSpec::File(path) => match MediaFile::open(path) {
                 Ok(file) => Ok(Self::File(Box::new(file))),
                 Err(fault) => {
@@ -53,6 +57,10 @@ impl Item {
                 demo.rewind();
                 Ok(())
             }
+            Self::Metronome(metronome) => {
+                metronome.rewind();
+                Ok(())
+            }
             Self::File(file) => file.rewind(),
         }
     }
@@ -60,6 +68,7 @@ impl Item {
     fn next_block(&mut self) -> Result<Option<Block>, Fault> {
         match self {
             Self::Demo(demo) => Ok(demo.next_block()),
+            Self::Metronome(metronome) => Ok(metronome.next_block()),
             Self::File(file) => file.next_block(),
         }
     }
@@ -67,6 +76,7 @@ impl Item {
     fn track(&self) -> &Track {
         match self {
             Self::Demo(demo) => demo.track(),
+            Self::Metronome(metronome) => metronome.track(),
             Self::File(file) => file.track(),
         }
     }
@@ -74,6 +84,7 @@ impl Item {
     fn name(&self) -> SourceName {
         match self {
             Self::Demo(_) => SourceName::Demo,
+            Self::Metronome(_) => SourceName::Metronome,
             Self::File(file) => SourceName::File(file.path().to_owned()),
         }
     }

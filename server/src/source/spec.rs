@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub enum SourceSpec {
     /// The built-in track, written `demo`. A file of that name is reached as `./demo`.
     Demo,
+    /// The built-in metronome, written `metronome`. A file of that name is reached as `./metronome`.
+    Metronome,
     /// An audio file.
     File(PathBuf),
 }
@@ -16,10 +18,12 @@ pub enum SourceSpec {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// The value was empty.
-    #[error("the source is empty; expected an audio file, or `demo`")]
+    #[error("the source is empty; expected an audio file, `demo` or `metronome`")]
     Empty,
     /// A kind of source that is planned and not there yet.
-    #[error("{value}: {kind} as a source is not supported yet; expected an audio file, or `demo`")]
+    #[error(
+        "{value}: {kind} as a source is not supported yet; expected an audio file, `demo` or `metronome`"
+    )]
     NotYet {
         /// What the user wrote.
         value: String,
@@ -40,6 +44,9 @@ impl FromStr for SourceSpec {
         }
         if value == "demo" {
             return Ok(Self::Demo);
+        }
+        if value == "metronome" {
+            return Ok(Self::Metronome);
         }
         if value == "-" {
             return Err(not_yet("standard input"));

@@ -3,7 +3,7 @@
 //! The party's track is a slow rotation: left is its sine, right its cosine, so that every frame tells
 //! where in the stream it comes from, whatever resampler it went through.
 
-use player_wasm::playout_clock::DeviceReading;
+use player_wasm::output_clock::DeviceReading;
 use player_wasm::scheduler::Block;
 use protocol::time::ClientTime;
 
@@ -20,15 +20,23 @@ const LEVEL_MIN: f64 = 0.7;
 const BATCH: f64 = 480.0;
 /// Time between rendering and hearing at first.
 const LATENCY_S: f64 = 0.030;
-/// Error of the pair that the browser reports, µs: what Chromium was measured to err by.
-const REPORT_ERROR_US: f64 = 250.0;
+/// Error of the pair that the browser reports from one to the next, µs: Chromium was measured to have a standard
+/// deviation of 45.
+const REPORT_ERROR_US: f64 = 80.0;
+/// What the pairs are astray by 4 s after the output's start, µs, as a power of ten: in Chromium over PulseAudio half
+/// of the starts were measured to have more than 130, a fifth more than 400, with threads of real-time priority.
+const ASTRAY_POWER: (f64, f64) = (1.3, 2.6);
+/// The same at a bad start, µs: three of 24 had more than 1,000, one 6,500.
+const ASTRAY_US_BAD: f64 = 3_000.0;
 
 /// How the browser reports the output's clock. All but the first were seen in the field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reports {
-    /// A pair that is right to a quarter of a millisecond and up to 10 ms old.
+    /// A pair that is up to 10 ms old, right to a tenth of a millisecond once the output has settled.
     #[default]
     Good,
+    /// Like [`Self::Good`], but astray by milliseconds for the first ten seconds.
+    Astray,
     /// No pair at all, as in old browsers: only what was rendered, which moves in batches.
     Absent,
     /// The same pair for ever.
@@ -61,6 +69,12 @@ pub enum Heard {
     Position(f64),
 }
 
+/// How the pairs of an output go astray that began `s` seconds ago, as a part of the most: PulseAudio's library goes by
+/// a line through its first readings, which is right at their middle, and forgets them after 5 s.
+fn settling(s: f64) -> f64 {
+    if s < 5.0 { (s.max(0.2) - 0.95) / 3.05 } else { 1.33 * ((5.0 - s) / 3.5).exp() }
+}
+
 /// Frames that the device's memory holds: more than any page hands out ahead.
 const RING: usize = 1 << 18;
 
@@ -74,20 +88,25 @@ pub(super) struct Speaker {
     ring: Vec<(i64, [f32; 2])>,
     latency_s: f64,
     reports: Reports,
+    /// See [`ASTRAY_POWER`].
+    astray_us: f64,
     rng: Rng,
 }
 
 impl Speaker {
     /// A device that starts at true time `start_us`.
     #[must_use]
-    pub(super) fn new(rate_hz: u32, mut crystal: SimClock, start_us: f64, rng: Rng) -> Self {
+    pub(super) fn new(rate_hz: u32, mut crystal: SimClock, start_us: f64, mut rng: Rng) -> Self {
         crystal.step(-crystal.at(start_us));
+        let sign = if rng.bits().is_multiple_of(2) { 1.0 } else { -1.0 };
+        let astray_us = sign * 10_f64.powf(rng.between(ASTRAY_POWER.0, ASTRAY_POWER.1));
         Self {
             rate_hz,
             crystal,
             ring: vec![(-1, [0.0; 2]); RING],
             latency_s: LATENCY_S,
             reports: Reports::Good,
+            astray_us,
             rng,
         }
     }
@@ -122,12 +141,17 @@ impl Speaker {
     pub(super) fn reading(&mut self, now_us: f64, client: &SimClock) -> DeviceReading {
         let rate_hz = f64::from(self.rate_hz);
         let then_us = now_us - self.rng.between(0.0, 10_000.0);
-        let error_us = self.rng.between(-REPORT_ERROR_US, REPORT_ERROR_US);
+        let is_bad = self.reports == Reports::Astray;
+        let astray_us = if is_bad { ASTRAY_US_BAD } else { self.astray_us };
+        let noise_us = self.rng.between(-REPORT_ERROR_US, REPORT_ERROR_US);
+        let error_us = noise_us + astray_us * settling(self.crystal.at(then_us) * 1e-6);
         let odd = self.rng.bits().is_multiple_of(5);
         let odd_us = if odd { self.rng.between(-20_000.0, 20_000.0) } else { error_us };
         let heard_s = |at_us: f64| (self.heard_frame(at_us) / rate_hz).max(0.0);
         let (context_s, then_us) = match self.reports {
-            Reports::Good | Reports::Absent => (heard_s(then_us + error_us), then_us),
+            Reports::Good | Reports::Astray | Reports::Absent => {
+                (heard_s(then_us + error_us), then_us)
+            }
             Reports::Stale => (heard_s(now_us).min(0.5), now_us.min(500_000.0)),
             Reports::Future => (heard_s(now_us), now_us + 500_000.0),
             Reports::Zero => (0.0, 0.0),

@@ -6,7 +6,8 @@ use super::*;
 #[test]
 fn names_are_read_as_what_they_are() {
     assert_eq!("demo".parse(), Ok(SourceSpec::Demo));
-    for name in ["./demo", "song.flac", "/music/a b.mp3", "demo.wav", "http.flac"] {
+    assert_eq!("metronome".parse(), Ok(SourceSpec::Metronome));
+    for name in ["./demo", "./metronome", "song.flac", "/music/a b.mp3", "demo.wav", "http.flac"] {
         assert_eq!(name.parse(), Ok(SourceSpec::File(PathBuf::from(name))));
     }
 }
@@ -37,7 +38,10 @@ fn sources_of_later_versions_are_named_as_such() {
 #[test]
 fn an_empty_list_is_an_error() {
     let Err(error) = open(&[], true) else { panic!("an empty list was accepted") };
-    assert_eq!(error.to_string(), "nothing to play: name at least one audio file, or `demo`");
+    assert_eq!(
+        error.to_string(),
+        "nothing to play: name at least one audio file, `demo` or `metronome`"
+    );
 }
 
 #[test]
