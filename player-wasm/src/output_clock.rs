@@ -49,8 +49,13 @@ const GOOD_MIN: u32 = 6;
 const GOOD_SPAN: ClientSpan = ClientSpan::from_millis(750);
 /// An output that runs for this long has settled, seconds.
 const SETTLED_S: f64 = 20.0;
-/// So many strange readings that agree tell the truth: another device, another latency.
+/// So many strange readings that agree and are off by [`CERTAIN_US`] tell the truth: another device, another latency.
 const AGREEING_READINGS: u32 = 3;
+/// See [`AGREEING_READINGS`]. Another way for the sound is longer or shorter by more than this; the reported clock
+/// itself was seen to jump by up to 4 ms when the machine stalls, and to take ten seconds to come back.
+const CERTAIN_US: f64 = 15_000.0;
+/// So long strange readings are to agree that are off by less.
+const PATIENCE: ClientSpan = ClientSpan::from_millis(20_000);
 /// Readings of `currentTime` among which the latest edge of a hardware buffer is looked for: 2 s of them.
 const EDGE_READINGS: usize = 40;
 /// With fewer of them the edge is not known well enough to correct what is known already.
@@ -96,15 +101,27 @@ impl Origin {
     }
 }
 
+/// Readings that are not what is expected, but agree with each other.
+#[derive(Clone, Copy, Debug)]
+struct Strange {
+    count: u32,
+    /// When the first was made.
+    since: ClientTime,
+    /// The last one, µs.
+    offset_us: f64,
+}
+
 /// Learns which frame of the output is heard when.
 #[derive(Clone, Debug)]
 pub struct OutputClock {
     rate_hz: u32,
     origin: Origin,
+    /// The best origin that the filter has learned from.
+    best: Origin,
     pairs: Pairs,
     filter: OutputFilter,
-    /// How many strange readings agreed in a row, and the offset of the last one, µs.
-    strange: (u32, f64),
+    /// Strange readings that agree, without another between them.
+    strange: Option<Strange>,
     /// Latest offsets of `currentTime`, µs.
     edges_us: VecDeque<f64>,
     rendered: (ClientTime, f64),
@@ -120,9 +137,10 @@ impl OutputClock {
         let mut clock = Self {
             rate_hz: reading.rate_hz.max(1),
             origin: Origin::Estimated,
+            best: Origin::Estimated,
             pairs: Pairs::default(),
             filter: OutputFilter::new(0.0),
-            strange: (0, 0.0),
+            strange: None,
             edges_us: VecDeque::with_capacity(EDGE_READINGS),
             rendered: (now, reading.rendered_s),
             moved_at: now,
@@ -134,7 +152,12 @@ impl OutputClock {
 
     /// Takes a reading that was made at `now`.
     pub fn handle_reading(&mut self, now: ClientTime, reading: &DeviceReading) {
-        if reading.rendered_s > self.rendered.1 {
+        let rendered_s = reading.rendered_s - self.rendered.1;
+        if rendered_s > 0.0 {
+            let stood_still_s = (now - self.moved_at).as_secs_f64() - rendered_s;
+            if stood_still_s > FROZEN.as_secs_f64() {
+                self.restart();
+            }
             self.moved_at = now;
         }
         self.rendered = (now, reading.rendered_s);
@@ -151,9 +174,9 @@ impl OutputClock {
         let edge_us = self.edge(offset_us(reading.rendered_s - self.latency_s, now));
         if origin != self.origin {
             self.origin = origin;
-            if self.pairs.wrong_slopes.abs() >= WRONG_SLOPES {
-                // What was learned from them is wrong. Otherwise it stays: if the other origin says something else,
-                // its readings are strange.
+            let was_wrong = self.pairs.wrong_slopes.abs() >= WRONG_SLOPES;
+            // Otherwise what was learned stays: if the other origin says something else, its readings are strange.
+            if was_wrong || self.best == Origin::Estimated {
                 self.restart();
             }
         }
@@ -185,25 +208,33 @@ impl OutputClock {
         edge_us
     }
 
-    /// Begins anew, with the drift that is known.
-    fn restart(&mut self) {
+    /// Begins anew, with the drift that is known: the output was stopped and started, or a clock jumped.
+    pub fn restart(&mut self) {
         self.filter = OutputFilter::new(self.filter.drift());
-        self.strange.0 = 0;
+        self.best = Origin::Estimated;
+        self.strange = None;
     }
 
     fn learn(&mut self, offset_us: f64, at: ClientTime) {
-        let strange_us = self.origin.strange_us(self.filter.age_s() > SETTLED_S);
-        let expected_us = self.filter.expected_us(at);
-        if expected_us.is_some_and(|expected_us| (offset_us - expected_us).abs() > strange_us) {
-            let (count, before_us) = self.strange;
-            let agree = count > 0 && (offset_us - before_us).abs() <= self.origin.agreeing_us();
-            self.strange = (if agree { count + 1 } else { 1 }, offset_us);
-            if self.strange.0 < AGREEING_READINGS {
+        let has_settled = self.filter.age_s() > SETTLED_S;
+        let off_by_us = self.filter.expected_us(at).map_or(0.0, |us| (offset_us - us).abs());
+        if off_by_us > self.origin.strange_us(has_settled) {
+            let strange = self
+                .strange
+                .filter(|before| (offset_us - before.offset_us).abs() <= self.origin.agreeing_us());
+            let Strange { count, since, .. } =
+                strange.unwrap_or(Strange { count: 0, since: at, offset_us });
+            self.strange = Some(Strange { count: count + 1, since, offset_us });
+            let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > CERTAIN_US;
+            if !is_certain && at - since < PATIENCE {
                 return;
             }
             self.restart();
         }
-        self.strange.0 = 0;
+        self.strange = None;
+        if self.origin == Origin::Reported {
+            self.best = Origin::Reported;
+        }
         self.filter.update(at, offset_us, self.origin.noise_us());
     }
 

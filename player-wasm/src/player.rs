@@ -262,6 +262,9 @@ impl Player {
         if let Some(clock) = &mut self.clock {
             clock.forget(now);
         }
+        if let Some(output) = &mut self.output {
+            output.restart();
+        }
         if let Some(stream) = &mut self.stream {
             stream.forget_mapping();
         }
