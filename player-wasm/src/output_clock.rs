@@ -54,6 +54,10 @@ const AGREEING_READINGS: u32 = 3;
 /// See [`AGREEING_READINGS`]. Another way for the sound is longer or shorter by more than this; the reported clock
 /// itself was seen to jump by up to 4 ms when the machine stalls, and to take ten seconds to come back.
 const CERTAIN_US: f64 = 15_000.0;
+/// Nor is a reading strange that is within so many times the usual distance: a clock of 1 ms spreads them.
+const STRANGE_RATIO: f64 = 5.0;
+/// Readings that make the usual distance.
+const TYPICAL_READINGS: f64 = 64.0;
 /// So long strange readings are to agree that are off by less.
 const PATIENCE: ClientSpan = ClientSpan::from_millis(20_000);
 /// Readings of `currentTime` among which the latest edge of a hardware buffer is looked for: 2 s of them.
@@ -82,13 +86,14 @@ impl Origin {
         }
     }
 
-    /// A reading that is this far from what is expected is strange, µs. Of 24 starts one went so far astray. A step of the latency that is smaller takes half a minute to be followed.
+    /// A reading that is this far from what is expected is strange, µs. While the output settles it can be; later
+    /// the pairs of Chromium stay within 200 unless the machine stalls.
     const fn strange_us(self, has_settled: bool) -> f64 {
         match (self, has_settled) {
             (Self::Estimated, false) => 20_000.0,
             (Self::Estimated, true) => 6_000.0,
             (Self::Reported, false) => 5_000.0,
-            (Self::Reported, true) => 1_500.0,
+            (Self::Reported, true) => 300.0,
         }
     }
 
@@ -122,6 +127,8 @@ pub struct OutputClock {
     filter: OutputFilter,
     /// Strange readings that agree, without another between them.
     strange: Option<Strange>,
+    /// Mean distance of the latest readings from what was expected, µs.
+    typical_us: f64,
     /// Latest offsets of `currentTime`, µs.
     edges_us: VecDeque<f64>,
     rendered: (ClientTime, f64),
@@ -141,6 +148,7 @@ impl OutputClock {
             pairs: Pairs::default(),
             filter: OutputFilter::new(0.0),
             strange: None,
+            typical_us: 0.0,
             edges_us: VecDeque::with_capacity(EDGE_READINGS),
             rendered: (now, reading.rendered_s),
             moved_at: now,
@@ -218,7 +226,9 @@ impl OutputClock {
     fn learn(&mut self, offset_us: f64, at: ClientTime) {
         let has_settled = self.filter.age_s() > SETTLED_S;
         let off_by_us = self.filter.expected_us(at).map_or(0.0, |us| (offset_us - us).abs());
-        if off_by_us > self.origin.strange_us(has_settled) {
+        let strange_us = self.origin.strange_us(has_settled).max(STRANGE_RATIO * self.typical_us);
+        self.typical_us += (off_by_us.min(strange_us) - self.typical_us) / TYPICAL_READINGS;
+        if off_by_us > strange_us {
             let strange = self
                 .strange
                 .filter(|before| (offset_us - before.offset_us).abs() <= self.origin.agreeing_us());
@@ -227,6 +237,7 @@ impl OutputClock {
             self.strange = Some(Strange { count: count + 1, since, offset_us });
             let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > CERTAIN_US;
             if !is_certain && at - since < PATIENCE {
+                self.filter.distrust(at);
                 return;
             }
             self.restart();

@@ -55,6 +55,10 @@ const SEEN: [f64; 3] = [1.0, 0.0, 1.0];
 pub struct OutputFilter {
     /// First and last reading.
     span: Option<(ClientTime, ClientTime)>,
+    /// When the fault became large, if not at the first reading.
+    distrusted_at: Option<ClientTime>,
+    /// What the drift is before any reading, µs per second.
+    prior: f64,
     /// Sums of the anchor's readings: how many, their ages in seconds, their offsets in µs.
     anchor: (u32, f64, f64),
     has_anchor: bool,
@@ -67,9 +71,21 @@ impl OutputFilter {
     /// A filter that takes the drift to be `drift` (dimensionless), give or take what crystals have.
     #[must_use]
     pub const fn new(drift: f64) -> Self {
-        let state = [0.0, drift * MICROS_PER_SECOND as f64, 0.0];
-        let covariance = [[0.0; 3]; 3];
-        Self { span: None, anchor: (0, 0.0, 0.0), has_anchor: false, state, covariance }
+        let prior = drift * MICROS_PER_SECOND as f64;
+        Self {
+            span: None,
+            distrusted_at: None,
+            prior,
+            anchor: (0, 0.0, 0.0),
+            has_anchor: false,
+            state: [0.0, prior, 0.0],
+            covariance: [[0.0; 3]; 3],
+        }
+    }
+
+    /// What is read from `at` on may be as faulty as right after the output's start.
+    pub fn distrust(&mut self, at: ClientTime) {
+        self.distrusted_at = Some(at);
     }
 
     /// Takes a reading: device time minus client time in microseconds at `at`, with `noise_us` as its standard
@@ -96,7 +112,8 @@ impl OutputFilter {
         }
         let age_s = (at - first).as_secs_f64();
         self.span = Some((first, at));
-        self.predict((at - last).as_secs_f64(), fault_us(age_s));
+        let since_fault_s = self.distrusted_at.map_or(age_s, |from| (at - from).as_secs_f64());
+        self.predict((at - last).as_secs_f64(), fault_us(since_fault_s));
         if !self.has_anchor {
             self.seek_anchor(age_s, offset_us);
         } else if age_s < CONE_S && !self.is_in_cone(age_s, offset_us) {
@@ -121,8 +138,8 @@ impl OutputFilter {
         let covariance = drift_variance * since_s;
         let variance = ANCHOR_ERROR_US * ANCHOR_ERROR_US + covariance * since_s;
         self.has_anchor = true;
-        self.state[0] = anchor_us + self.state[1] * since_s;
-        self.state[2] = offset_us - self.state[0];
+        let offset_then_us = anchor_us + self.prior * since_s;
+        self.state = [offset_then_us, self.prior, offset_us - offset_then_us];
         self.covariance = [
             [variance, covariance, 0.0],
             [covariance, drift_variance, 0.0],
@@ -140,7 +157,8 @@ impl OutputFilter {
     /// Whether a true clock could have got from the anchor to `offset_us` by now.
     fn is_in_cone(&self, age_s: f64, offset_us: f64) -> bool {
         let (anchored_s, anchor_us) = self.anchor();
-        (offset_us - anchor_us).abs() <= CONE_US + CONE_US_PER_S * (age_s - anchored_s)
+        let since_s = age_s - anchored_s;
+        (offset_us - anchor_us - self.prior * since_s).abs() <= CONE_US + CONE_US_PER_S * since_s
     }
 
     /// Moves the states on by `elapsed_s`, while the fault has size `fault_us`.
@@ -195,9 +213,9 @@ impl OutputFilter {
     }
 }
 
-/// Size of the fault this long after the output's start.
-fn fault_us(age_s: f64) -> f64 {
-    let settling = (-(age_s - EARLY_S).max(0.0) / FAULT_TIME_S).exp();
+/// Size of the fault this long after it became large.
+fn fault_us(since_s: f64) -> f64 {
+    let settling = (-(since_s - EARLY_S).max(0.0) / FAULT_TIME_S).exp();
     (FAULT_EARLY_US * settling).max(FAULT_US)
 }
 
