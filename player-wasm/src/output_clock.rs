@@ -54,6 +54,8 @@ const AGREEING_READINGS: u32 = 3;
 /// See [`AGREEING_READINGS`]. Another way for the sound is longer or shorter by more than this; the reported clock
 /// itself was seen to jump by up to 4 ms when the machine stalls, and to take ten seconds to come back.
 const CERTAIN_US: f64 = 15_000.0;
+/// The same once the output has settled: what is lost when a buffer runs empty is a multiple of 10.7 ms in Chromium.
+const CERTAIN_SETTLED_US: f64 = 6_000.0;
 /// Nor is a reading strange that is within so many times the usual distance: a clock of 1 ms spreads them.
 const STRANGE_RATIO: f64 = 5.0;
 /// Readings that make the usual distance.
@@ -235,7 +237,8 @@ impl OutputClock {
             let Strange { count, since, .. } =
                 strange.unwrap_or(Strange { count: 0, since: at, offset_us });
             self.strange = Some(Strange { count: count + 1, since, offset_us });
-            let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > CERTAIN_US;
+            let certain_us = if has_settled { CERTAIN_SETTLED_US } else { CERTAIN_US };
+            let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > certain_us;
             if !is_certain && at - since < PATIENCE {
                 self.filter.distrust(at);
                 return;
