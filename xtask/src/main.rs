@@ -10,6 +10,7 @@
 //! - `page`: the page, by trunk, rebuilt only when something it is made of changed
 //! - `run`: `build`, `party` and `dev`
 //! - `sim`: the simulated world, with its figures
+//! - `sound`: how far apart pages are, measured from sound
 //! - `steps`: `check`, `test` and `e2e`
 //!
 //! It is compiled before anything else can be, so its only dependencies are small.
@@ -23,6 +24,7 @@ mod run;
 mod setup;
 mod shell;
 mod sim;
+mod sound;
 mod steps;
 mod tool;
 
@@ -42,6 +44,7 @@ cargo xtask <command>
   test                       everything CI checks
   e2e [-- nextest options]   the browser tests alone
   sim [--full]               the simulated world, with figures; --full takes more than an hour
+  sound [--full]             how far apart pages are, from recorded sound; --full takes 40 minutes
   setup                      install what building and testing needs, and say what was found
 ";
 
@@ -60,7 +63,7 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
     if args.first().is_some_and(|arg| arg == "--") {
         args.remove(0);
     }
-    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e" | "sim");
+    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e" | "sim" | "sound");
     if !takes_options && !args.is_empty() {
         bail!("`{command}` takes no options, but was given `{}`\n\n{HELP}", args.join(" "));
     }
@@ -77,6 +80,7 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
         "test" => steps::test(&shell),
         "e2e" => steps::e2e(&shell, &args),
         "sim" => sim::run(&shell, &args),
+        "sound" => sound::run(&shell, &args),
         "setup" => setup::report(&shell, Purpose::Test),
         other => bail!("no command `{other}`\n\n{HELP}"),
     }

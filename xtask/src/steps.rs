@@ -12,6 +12,7 @@ use crate::{
     run,
     setup::{self, Tools},
     shell::{self, Shell},
+    sound,
     tool::{Purpose, Tool},
 };
 
@@ -62,6 +63,9 @@ const BROWSER: Step = Step {
     run: browser,
 };
 
+const SOUND: Step =
+    Step { name: "tests, from recorded sound", needs: &[Tool::Browser], run: recorded_sound };
+
 /// `cargo xtask check`.
 ///
 /// # Errors
@@ -90,6 +94,7 @@ pub(crate) fn test(shell: &Shell) -> Result<()> {
         WASM_TESTS,
         INTEROP,
         BROWSER,
+        SOUND,
     ];
     run_all(&Job { shell, tools: &tools, options: &[] }, &steps)
 }
@@ -235,6 +240,10 @@ fn browser(job: &Job<'_>) -> Result<()> {
     // One at a time: two browsers on two cores would measure each other.
     nextest.args(["--filterset", "binary(browser)", "--test-threads=1"]).args(job.options);
     shell::run(&mut nextest)
+}
+
+fn recorded_sound(job: &Job<'_>) -> Result<()> {
+    sound::check(job.shell)
 }
 
 /// Nextest, for tests that may start the release server.
