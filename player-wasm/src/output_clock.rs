@@ -49,13 +49,8 @@ const GOOD_MIN: u32 = 6;
 const GOOD_SPAN: ClientSpan = ClientSpan::from_millis(750);
 /// An output that runs for this long has settled, seconds.
 const SETTLED_S: f64 = 20.0;
-/// So many strange readings that agree and are off by [`CERTAIN_US`] tell the truth: another device, another latency.
-const AGREEING_READINGS: u32 = 3;
-/// See [`AGREEING_READINGS`]. Another way for the sound is longer or shorter by more than this; the reported clock
-/// itself was seen to jump by up to 4 ms when the machine stalls, and to take ten seconds to come back.
-const CERTAIN_US: f64 = 15_000.0;
-/// The same once the output has settled: what is lost when a buffer runs empty is a multiple of 10.7 ms in Chromium.
-const CERTAIN_SETTLED_US: f64 = 6_000.0;
+/// So many strange readings that agree and are off by enough tell the truth: another device, another latency.
+const AGREEING_READINGS: u32 = 4;
 /// Nor is a reading strange that is within so many times the usual distance: a clock of 1 ms spreads them.
 const STRANGE_RATIO: f64 = 5.0;
 /// Readings that make the usual distance.
@@ -96,6 +91,16 @@ impl Origin {
             (Self::Estimated, true) => 6_000.0,
             (Self::Reported, false) => 5_000.0,
             (Self::Reported, true) => 300.0,
+        }
+    }
+
+    /// Strange readings that agree are true at once if they are off by more than this, µs: another way for the sound is
+    /// longer or shorter by more. The reported clock itself was seen to jump by up to 4 ms when the machine stalls, and to
+    /// take ten seconds to come back; what is lost when a buffer runs empty is a multiple of 10.7 ms in Chromium.
+    const fn certain_us(self, has_settled: bool) -> f64 {
+        match (self, has_settled) {
+            (Self::Reported, true) => 6_000.0,
+            _ => 15_000.0,
         }
     }
 
@@ -237,7 +242,7 @@ impl OutputClock {
             let Strange { count, since, .. } =
                 strange.unwrap_or(Strange { count: 0, since: at, offset_us });
             self.strange = Some(Strange { count: count + 1, since, offset_us });
-            let certain_us = if has_settled { CERTAIN_SETTLED_US } else { CERTAIN_US };
+            let certain_us = self.origin.certain_us(has_settled);
             let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > certain_us;
             if !is_certain && at - since < PATIENCE {
                 self.filter.distrust(at);
@@ -445,9 +450,9 @@ mod tests {
     }
 
     #[test]
-    fn another_output_device_is_accepted_after_three_readings() {
+    fn another_output_device_is_accepted_after_four_readings() {
         let mut clock = output(|reading| reading);
-        for i in 0..3 {
+        for i in 0..4 {
             let now = 3_500_000 + i * 50_000;
             let context_s = 2.5 + i as f64 * 0.05 - 0.180;
             clock.handle_reading(ClientTime::from_micros(now), &reading(now, context_s));
