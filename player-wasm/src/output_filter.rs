@@ -34,6 +34,8 @@ const EARLY_S: f64 = 5.0;
 const FAULT_TIME_S: f64 = 4.0;
 /// Readings from this long after the output's start on make the anchor, seconds. Before, the audio system is starting.
 const ANCHOR_FROM_S: f64 = 0.4;
+/// Readings whose mean serves until there is an anchor.
+const EARLY_READINGS: f64 = 6.0;
 /// When the anchor is complete, seconds.
 const ANCHOR_TO_S: f64 = 1.5;
 /// Standard deviation of the anchor, µs.
@@ -62,6 +64,8 @@ pub struct OutputFilter {
     /// Sums of the anchor's readings: how many, their ages in seconds, their offsets in µs.
     anchor: (u32, f64, f64),
     has_anchor: bool,
+    /// Readings before the anchor.
+    early: f64,
     /// Offset, µs; drift, µs per second; fault, µs.
     state: [f64; 3],
     covariance: [[f64; 3]; 3],
@@ -78,6 +82,7 @@ impl OutputFilter {
             prior,
             anchor: (0, 0.0, 0.0),
             has_anchor: false,
+            early: 0.0,
             state: [0.0, prior, 0.0],
             covariance: [[0.0; 3]; 3],
         }
@@ -115,8 +120,17 @@ impl OutputFilter {
         let since_fault_s = self.distrusted_at.map_or(age_s, |from| (at - from).as_secs_f64());
         self.predict((at - last).as_secs_f64(), fault_us(since_fault_s));
         if !self.has_anchor {
+            // An output that starts can be off by milliseconds from one reading to the next.
+            self.early += 1.0;
+            self.state = [
+                self.state[0] + (offset_us - self.state[0]) / self.early.min(EARLY_READINGS),
+                self.prior,
+                0.0,
+            ];
             self.seek_anchor(age_s, offset_us);
-        } else if age_s < CONE_S && !self.is_in_cone(age_s, offset_us) {
+            return;
+        }
+        if age_s < CONE_S && !self.is_in_cone(age_s, offset_us) {
             return;
         }
         self.correct(offset_us, noise);
