@@ -55,7 +55,7 @@ const AGREEING_READINGS: u32 = 4;
 const STRANGE_RATIO: f64 = 5.0;
 /// Readings that make the usual distance.
 const TYPICAL_READINGS: f64 = 64.0;
-/// So long strange readings are to agree that are off by less.
+/// Strange readings that are off by less are believed when there was no other for so long.
 const PATIENCE: ClientSpan = ClientSpan::from_millis(20_000);
 /// Readings of `currentTime` among which the latest edge of a hardware buffer is looked for: 2 s of them.
 const EDGE_READINGS: usize = 40;
@@ -113,9 +113,10 @@ impl Origin {
     }
 }
 
-/// Readings that are not what is expected, but agree with each other.
+/// Readings that are not what is expected, without another between them.
 #[derive(Clone, Copy, Debug)]
 struct Strange {
+    /// How many of the last ones agree with each other.
     count: u32,
     /// When the first was made.
     since: ClientTime,
@@ -132,9 +133,9 @@ pub struct OutputClock {
     best: Origin,
     pairs: Pairs,
     filter: OutputFilter,
-    /// Strange readings that agree, without another between them.
+    /// The latest readings, if they are strange.
     strange: Option<Strange>,
-    /// Mean distance of the latest readings from what was expected, µs.
+    /// Mean distance of the readings that were not strange from what was expected, µs.
     typical_us: f64,
     /// Latest offsets of `currentTime`, µs.
     edges_us: VecDeque<f64>,
@@ -234,13 +235,11 @@ impl OutputClock {
         let has_settled = self.filter.age_s() > SETTLED_S;
         let off_by_us = self.filter.expected_us(at).map_or(0.0, |us| (offset_us - us).abs());
         let strange_us = self.origin.strange_us(has_settled).max(STRANGE_RATIO * self.typical_us);
-        self.typical_us += (off_by_us.min(strange_us) - self.typical_us) / TYPICAL_READINGS;
         if off_by_us > strange_us {
-            let strange = self
-                .strange
-                .filter(|before| (offset_us - before.offset_us).abs() <= self.origin.agreeing_us());
-            let Strange { count, since, .. } =
-                strange.unwrap_or(Strange { count: 0, since: at, offset_us });
+            let (count, since) = self.strange.map_or((0, at), |before| {
+                let agrees = (offset_us - before.offset_us).abs() <= self.origin.agreeing_us();
+                (if agrees { before.count } else { 0 }, before.since)
+            });
             self.strange = Some(Strange { count: count + 1, since, offset_us });
             let certain_us = self.origin.certain_us(has_settled);
             let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > certain_us;
@@ -249,6 +248,8 @@ impl OutputClock {
                 return;
             }
             self.restart();
+        } else {
+            self.typical_us += (off_by_us - self.typical_us) / TYPICAL_READINGS;
         }
         self.strange = None;
         if self.origin == Origin::Reported {
@@ -459,5 +460,24 @@ mod tests {
         }
         let frame = clock.heard_frame(4_000_000.0).unwrap();
         assert!((frame - 2.82 * 48_000.0).abs() < 1.0, "frame {frame}");
+    }
+
+    #[test]
+    fn a_small_step_of_the_report_is_waited_out_and_a_lasting_one_believed() {
+        let off_by_us = |lasts_s: f64, heard_at_s: f64| {
+            let at = |s: f64| ClientTime::from_micros((1e6 + s * 1e6) as i64);
+            let mut clock = OutputClock::new(at(0.0), &reading(1_000_000, 0.001));
+            for i in 1..(heard_at_s * 20.0) as i64 {
+                let s = i as f64 * 0.05;
+                let step_s = if (30.0..30.0 + lasts_s).contains(&s) { 0.003 } else { 0.0 };
+                let now = at(s);
+                clock.handle_reading(now, &reading(now.as_micros(), s + 0.001 - step_s));
+            }
+            let frame = clock.heard_frame(at(heard_at_s).as_micros() as f64).unwrap();
+            (frame / 48_000.0 - heard_at_s - 0.001) * 1e6
+        };
+        assert!(off_by_us(15.0, 44.0).abs() < 100.0);
+        assert!(off_by_us(15.0, 50.0).abs() < 100.0);
+        assert!((off_by_us(60.0, 60.0) + 3_000.0).abs() < 100.0);
     }
 }

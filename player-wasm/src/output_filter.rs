@@ -9,9 +9,7 @@
 //! So this is a Kalman filter with three states: offset, drift, and the *fault* of the readings, which comes and goes
 //! as an Ornstein-Uhlenbeck process with the time constant and the size that were measured. What changes faster than
 //! a crystal can is a fault: around the mean of the first readings, at whose middle that line is right, no true clock
-//! leaves a narrow cone, and a reading that does is not used. On the 69 starts that were recorded (39 of them without
-//! real-time priority for the audio threads) this brought the median of the largest error in the first seconds from
-//! 2.0 ms to 0.3 ms without real-time priority and kept it at 0.1 ms with it.
+//! leaves a narrow cone, and a reading that does is not used.
 //!
 //! Pure: numbers in, numbers out.
 
@@ -52,6 +50,25 @@ const OUTLIER: f64 = 3.0;
 /// How a reading depends on the states: offset plus fault.
 const SEEN: [f64; 3] = [1.0, 0.0, 1.0];
 
+type Matrix = [[f64; 3]; 3];
+
+/// Mean of the readings at whose middle the reported line is right.
+#[derive(Clone, Copy, Debug, Default)]
+struct Anchor {
+    readings: u32,
+    age_s: f64,
+    offset_us: f64,
+}
+
+impl Anchor {
+    fn add(&mut self, age_s: f64, offset_us: f64) {
+        self.readings += 1;
+        let weight = f64::from(self.readings).recip();
+        self.age_s += (age_s - self.age_s) * weight;
+        self.offset_us += (offset_us - self.offset_us) * weight;
+    }
+}
+
 /// Estimates an audio output's clock as seen from the client's.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputFilter {
@@ -61,30 +78,28 @@ pub struct OutputFilter {
     distrusted_at: Option<ClientTime>,
     /// What the drift is before any reading, µs per second.
     prior: f64,
-    /// Sums of the anchor's readings: how many, their ages in seconds, their offsets in µs.
-    anchor: (u32, f64, f64),
-    has_anchor: bool,
-    /// Readings before the anchor.
+    /// Readings after the first, as long as there is no anchor.
     early: f64,
+    anchor: Anchor,
     /// Offset, µs; drift, µs per second; fault, µs.
     state: [f64; 3],
-    covariance: [[f64; 3]; 3],
+    /// `None` until the anchor is complete.
+    covariance: Option<Matrix>,
 }
 
 impl OutputFilter {
     /// A filter that takes the drift to be `drift` (dimensionless), give or take what crystals have.
     #[must_use]
-    pub const fn new(drift: f64) -> Self {
+    pub fn new(drift: f64) -> Self {
         let prior = drift * MICROS_PER_SECOND as f64;
         Self {
             span: None,
             distrusted_at: None,
             prior,
-            anchor: (0, 0.0, 0.0),
-            has_anchor: false,
             early: 0.0,
+            anchor: Anchor::default(),
             state: [0.0, prior, 0.0],
-            covariance: [[0.0; 3]; 3],
+            covariance: None,
         }
     }
 
@@ -95,45 +110,37 @@ impl OutputFilter {
 
     /// Takes a reading: device time minus client time in microseconds at `at`, with `noise_us` as its standard
     /// deviation from one reading to the next. One that is not newer than the last, or not finite, changes nothing.
+    /// The first serves until the second, which is better, and is forgotten.
     pub fn update(&mut self, at: ClientTime, offset_us: f64, noise_us: f64) {
         let noise = noise_us * noise_us;
         if !(offset_us.is_finite() && noise.is_finite()) {
             return;
         }
         let Some((first, last)) = self.span else {
-            // What is read is the offset with its fault, so that one's error is the other's.
-            let fault = FAULT_EARLY_US * FAULT_EARLY_US;
             self.span = Some((at, at));
             self.state[0] = offset_us;
-            self.covariance = [
-                [fault + noise, 0.0, -fault],
-                [0.0, DRIFT_PRIOR * DRIFT_PRIOR, 0.0],
-                [-fault, 0.0, fault],
-            ];
             return;
         };
         if at <= last {
             return;
         }
-        let age_s = (at - first).as_secs_f64();
         self.span = Some((first, at));
-        let since_fault_s = self.distrusted_at.map_or(age_s, |from| (at - from).as_secs_f64());
-        self.predict((at - last).as_secs_f64(), fault_us(since_fault_s));
-        if !self.has_anchor {
+        let age_s = self.age_s();
+        let step = transition((at - last).as_secs_f64());
+        self.state = step.map(|row| dot(row, self.state));
+        let Some(covariance) = self.covariance else {
             // An output that starts can be off by milliseconds from one reading to the next.
             self.early += 1.0;
-            self.state = [
-                self.state[0] + (offset_us - self.state[0]) / self.early.min(EARLY_READINGS),
-                self.prior,
-                0.0,
-            ];
+            self.state[0] += (offset_us - self.state[0]) / self.early.min(EARLY_READINGS);
             self.seek_anchor(age_s, offset_us);
             return;
-        }
-        if age_s < CONE_S && !self.is_in_cone(age_s, offset_us) {
-            return;
-        }
-        self.correct(offset_us, noise);
+        };
+        let since_fault_s = self.distrusted_at.map_or(age_s, |from| (at - from).as_secs_f64());
+        let covariance = predicted(covariance, step, fault_us(since_fault_s));
+        let is_used = age_s >= CONE_S || self.is_in_cone(age_s, offset_us);
+        let corrected =
+            if is_used { self.correct(covariance, offset_us, noise) } else { covariance };
+        self.covariance = Some(corrected);
     }
 
     /// Adds a reading to the anchor, and begins anew from there when it is complete.
@@ -141,64 +148,44 @@ impl OutputFilter {
         if age_s < ANCHOR_FROM_S {
             return;
         }
-        let (count, ages_s, offsets_us) = self.anchor;
-        self.anchor = (count + 1, ages_s + age_s, offsets_us + offset_us);
+        self.anchor.add(age_s, offset_us);
         if age_s < ANCHOR_TO_S {
             return;
         }
-        let (anchored_s, anchor_us) = self.anchor();
-        let since_s = age_s - anchored_s;
+        let since_s = age_s - self.anchor.age_s;
         let drift_variance = DRIFT_PRIOR * DRIFT_PRIOR;
         let covariance = drift_variance * since_s;
         let variance = ANCHOR_ERROR_US * ANCHOR_ERROR_US + covariance * since_s;
-        self.has_anchor = true;
-        let offset_then_us = anchor_us + self.prior * since_s;
+        let offset_then_us = self.anchor.offset_us + self.prior * since_s;
         self.state = [offset_then_us, self.prior, offset_us - offset_then_us];
-        self.covariance = [
+        self.covariance = Some([
             [variance, covariance, 0.0],
             [covariance, drift_variance, 0.0],
             [0.0, 0.0, FAULT_EARLY_US * FAULT_EARLY_US],
-        ];
-    }
-
-    /// Age in seconds and offset in µs of the anchor so far.
-    fn anchor(&self) -> (f64, f64) {
-        let (count, ages_s, offsets_us) = self.anchor;
-        let count = f64::from(count.max(1));
-        (ages_s / count, offsets_us / count)
+        ]);
     }
 
     /// Whether a true clock could have got from the anchor to `offset_us` by now.
     fn is_in_cone(&self, age_s: f64, offset_us: f64) -> bool {
-        let (anchored_s, anchor_us) = self.anchor();
-        let since_s = age_s - anchored_s;
-        (offset_us - anchor_us - self.prior * since_s).abs() <= CONE_US + CONE_US_PER_S * since_s
+        let since_s = age_s - self.anchor.age_s;
+        let off_by_us = offset_us - self.anchor.offset_us - self.prior * since_s;
+        off_by_us.abs() <= CONE_US + CONE_US_PER_S * since_s
     }
 
-    /// Moves the states on by `elapsed_s`, while the fault has size `fault_us`.
-    fn predict(&mut self, elapsed_s: f64, fault_us: f64) {
-        let kept = (-elapsed_s / FAULT_TIME_S).exp();
-        let step = [[1.0, elapsed_s, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, kept]];
-        self.state = step.map(|row| dot(row, self.state));
-        // step · covariance · stepᵀ, and the covariance is its own transpose.
-        let half = step.map(|row| self.covariance.map(|column| dot(row, column)));
-        self.covariance = half.map(|row| step.map(|column| dot(row, column)));
-        self.covariance[1][1] += WANDER * WANDER * elapsed_s;
-        self.covariance[2][2] += fault_us * fault_us * (1.0 - kept * kept);
-    }
-
-    fn correct(&mut self, offset_us: f64, noise: f64) {
-        let seen = self.covariance.map(|row| dot(row, SEEN));
+    /// Corrects the states by a reading. Returns what then is left of their covariance.
+    fn correct(&mut self, mut covariance: Matrix, offset_us: f64, noise: f64) -> Matrix {
+        let seen = covariance.map(|row| dot(row, SEEN));
         let residual = offset_us - dot(SEEN, self.state);
         let expected = dot(SEEN, seen) + noise;
         let outlier = (residual.abs() / expected.sqrt() / OUTLIER).max(1.0);
         let gain = seen.map(|covariance| covariance / (expected * outlier));
-        for ((state, row), gain) in self.state.iter_mut().zip(&mut self.covariance).zip(gain) {
+        for ((state, row), gain) in self.state.iter_mut().zip(&mut covariance).zip(gain) {
             *state += gain * residual;
             for (covariance, seen) in row.iter_mut().zip(seen) {
                 *covariance -= gain * seen;
             }
         }
+        covariance
     }
 
     /// The best translation as of the last reading; `None` before the first.
@@ -225,6 +212,23 @@ impl OutputFilter {
     pub fn age_s(&self) -> f64 {
         self.span.map_or(0.0, |(first, last)| (last - first).as_secs_f64())
     }
+}
+
+/// How the states move on by themselves within `elapsed_s`.
+fn transition(elapsed_s: f64) -> Matrix {
+    let kept = (-elapsed_s / FAULT_TIME_S).exp();
+    [[1.0, elapsed_s, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, kept]]
+}
+
+/// `covariance` after `step`, while the fault has size `fault_us`.
+fn predicted(covariance: Matrix, step: Matrix, fault_us: f64) -> Matrix {
+    let [[_, elapsed_s, _], _, [_, _, kept]] = step;
+    // step · covariance · stepᵀ, and the covariance is its own transpose.
+    let half = step.map(|row| covariance.map(|column| dot(row, column)));
+    let mut covariance = half.map(|row| step.map(|column| dot(row, column)));
+    covariance[1][1] += WANDER * WANDER * elapsed_s;
+    covariance[2][2] += fault_us * fault_us * (1.0 - kept * kept);
+    covariance
 }
 
 /// Size of the fault this long after it became large.

@@ -254,6 +254,7 @@ async def run_once(peers, cond, dur, out, a, spec):
     if not a.keep: shutil.rmtree(f'{out}/audio', ignore_errors=True)
     return results
 REFS = {}
+LIMIT_S = 300     # of a run, besides the time that is measured
 
 def main():
     def bye(*_): raise KeyboardInterrupt
@@ -294,7 +295,7 @@ def main():
                         time.sleep(5)
                 nm = '+'.join(p['name'] for p in g)
                 out = f'{a.out}/{nm}-{cond}-{time.strftime("%H%M%S")}'
-                try: asyncio.run(run_once(g, cond, a.dur, os.path.abspath(out), a, CONDS[cond]))
+                try: asyncio.run(asyncio.wait_for(run_once(g, cond, a.dur, os.path.abspath(out), a, CONDS[cond]), a.dur + LIMIT_S))
                 except Exception as e:
                     failed += 1; print(f'!! {nm} / {cond} failed: {type(e).__name__}: {e}', flush=True)
     sys.exit(1 if failed else 0)

@@ -135,6 +135,16 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     succeeded(command, status)
 }
 
+/// Runs a command with its output shown, for at most `limit`.
+///
+/// # Errors
+///
+/// When it cannot be started, fails, or takes longer.
+pub(crate) fn run_at_most(command: &mut Command, limit: Duration) -> Result<()> {
+    let status = wait_at_most(command, limit).with_context(|| line(command))?;
+    succeeded(command, status)
+}
+
 /// Runs a command with its output added to `log`, for at most `limit`.
 ///
 /// Standard input stays open on a terminal, because `sudo` may ask for a password there.

@@ -24,9 +24,10 @@ const LATENCY_S: f64 = 0.030;
 /// deviation of 45.
 const REPORT_ERROR_US: f64 = 80.0;
 /// What the pairs are astray by 4 s after the output's start, µs, as a power of ten: in Chromium over PulseAudio half
-/// of the starts were measured to have more than 130, a fifth more than 400, with threads of real-time priority.
+/// of the starts were measured to have more than 130, with threads of real-time priority. A fifth had more than 400:
+/// [`Reports::Astray`].
 const ASTRAY_POWER: (f64, f64) = (1.3, 2.6);
-/// The same at a bad start, µs: three of 24 had more than 1,000, one 6,500.
+/// The same at a bad start, µs: three of 30 had more than 1,000, one 6,500.
 const ASTRAY_US_BAD: f64 = 3_000.0;
 
 /// How the browser reports the output's clock. All but the first were seen in the field.
