@@ -49,14 +49,8 @@ const GOOD_MIN: u32 = 6;
 const GOOD_SPAN: ClientSpan = ClientSpan::from_millis(750);
 /// An output that runs for this long has settled, seconds.
 const SETTLED_S: f64 = 20.0;
-/// So many strange readings that agree and are off by enough tell the truth: another device, another latency.
+/// So many strange readings that agree tell the truth: another device, another latency.
 const AGREEING_READINGS: u32 = 4;
-/// Nor is a reading strange that is within so many times the usual distance: a clock of 1 ms spreads them.
-const STRANGE_RATIO: f64 = 5.0;
-/// Readings that make the usual distance.
-const TYPICAL_READINGS: f64 = 64.0;
-/// Strange readings that are off by less are believed when there was no other for so long.
-const PATIENCE: ClientSpan = ClientSpan::from_millis(20_000);
 /// Readings of `currentTime` among which the latest edge of a hardware buffer is looked for: 2 s of them.
 const EDGE_READINGS: usize = 40;
 /// With fewer of them the edge is not known well enough to correct what is known already.
@@ -83,24 +77,14 @@ impl Origin {
         }
     }
 
-    /// A reading that is this far from what is expected is strange, µs. While the output settles it can be; later
-    /// the pairs of Chromium stay within 200 unless the machine stalls.
+    /// A reading that is this far from what is expected is strange, µs: another way for the sound is longer or shorter by
+    /// more. What is off by less is for the filter. The pairs of Chromium were seen to jump by up to 4 ms when the
+    /// machine stalls, and further at the start; what is lost when a buffer runs empty there is a multiple of 10.7 ms.
     const fn strange_us(self, has_settled: bool) -> f64 {
         match (self, has_settled) {
             (Self::Estimated, false) => 20_000.0,
-            (Self::Estimated, true) => 6_000.0,
-            (Self::Reported, false) => 5_000.0,
-            (Self::Reported, true) => 300.0,
-        }
-    }
-
-    /// Strange readings that agree are true at once if they are off by more than this, µs: another way for the sound is
-    /// longer or shorter by more. The reported clock itself was seen to jump by up to 4 ms when the machine stalls, and to
-    /// take ten seconds to come back; what is lost when a buffer runs empty is a multiple of 10.7 ms in Chromium.
-    const fn certain_us(self, has_settled: bool) -> f64 {
-        match (self, has_settled) {
+            (_, false) | (Self::Estimated, true) => 15_000.0,
             (Self::Reported, true) => 6_000.0,
-            _ => 15_000.0,
         }
     }
 
@@ -113,13 +97,10 @@ impl Origin {
     }
 }
 
-/// Readings that are not what is expected, without another between them.
+/// Strange readings that agree, without another between them.
 #[derive(Clone, Copy, Debug)]
 struct Strange {
-    /// How many of the last ones agree with each other.
     count: u32,
-    /// When the first was made.
-    since: ClientTime,
     /// The last one, µs.
     offset_us: f64,
 }
@@ -135,8 +116,6 @@ pub struct OutputClock {
     filter: OutputFilter,
     /// The latest readings, if they are strange.
     strange: Option<Strange>,
-    /// Mean distance of the readings that were not strange from what was expected, µs.
-    typical_us: f64,
     /// Latest offsets of `currentTime`, µs.
     edges_us: VecDeque<f64>,
     rendered: (ClientTime, f64),
@@ -156,7 +135,6 @@ impl OutputClock {
             pairs: Pairs::default(),
             filter: OutputFilter::new(0.0),
             strange: None,
-            typical_us: 0.0,
             edges_us: VecDeque::with_capacity(EDGE_READINGS),
             rendered: (now, reading.rendered_s),
             moved_at: now,
@@ -234,22 +212,16 @@ impl OutputClock {
     fn learn(&mut self, offset_us: f64, at: ClientTime) {
         let has_settled = self.filter.age_s() > SETTLED_S;
         let off_by_us = self.filter.expected_us(at).map_or(0.0, |us| (offset_us - us).abs());
-        let strange_us = self.origin.strange_us(has_settled).max(STRANGE_RATIO * self.typical_us);
-        if off_by_us > strange_us {
-            let (count, since) = self.strange.map_or((0, at), |before| {
-                let agrees = (offset_us - before.offset_us).abs() <= self.origin.agreeing_us();
-                (if agrees { before.count } else { 0 }, before.since)
-            });
-            self.strange = Some(Strange { count: count + 1, since, offset_us });
-            let certain_us = self.origin.certain_us(has_settled);
-            let is_certain = count + 1 >= AGREEING_READINGS && off_by_us > certain_us;
-            if !is_certain && at - since < PATIENCE {
-                self.filter.distrust(at);
+        if off_by_us > self.origin.strange_us(has_settled) {
+            let agreeing_us = self.origin.agreeing_us();
+            let before =
+                self.strange.filter(|before| (offset_us - before.offset_us).abs() <= agreeing_us);
+            let count = before.map_or(1, |before| before.count + 1);
+            self.strange = Some(Strange { count, offset_us });
+            if count < AGREEING_READINGS {
                 return;
             }
             self.restart();
-        } else {
-            self.typical_us += (off_by_us - self.typical_us) / TYPICAL_READINGS;
         }
         self.strange = None;
         if self.origin == Origin::Reported {
@@ -476,8 +448,14 @@ mod tests {
             let frame = clock.heard_frame(at(heard_at_s).as_micros() as f64).unwrap();
             (frame / 48_000.0 - heard_at_s - 0.001) * 1e6
         };
-        assert!(off_by_us(15.0, 44.0).abs() < 100.0);
-        assert!(off_by_us(15.0, 50.0).abs() < 100.0);
-        assert!((off_by_us(60.0, 60.0) + 3_000.0).abs() < 100.0);
+        for (lasts_s, heard_at_s, expected_us, within_us) in [
+            (5.0, 31.0, 0.0, 100.0),
+            (5.0, 34.9, 0.0, 300.0),
+            (5.0, 45.0, 0.0, 100.0),
+            (60.0, 60.0, -3_000.0, 100.0),
+        ] {
+            let off_us = off_by_us(lasts_s, heard_at_s) - expected_us;
+            assert!(off_us.abs() < within_us, "{lasts_s} s: {off_us} us at {heard_at_s} s");
+        }
     }
 }

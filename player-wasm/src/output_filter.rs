@@ -7,13 +7,14 @@
 //! A filter that takes that for a crystal follows it and overshoots.
 //!
 //! So this is a Kalman filter with three states: offset, drift, and the *fault* of the readings, which comes and goes
-//! as an Ornstein-Uhlenbeck process with the time constant and the size that were measured. What changes faster than
-//! a crystal can is a fault: around the mean of the first readings, at whose middle that line is right, no true clock
-//! leaves a narrow cone, and a reading that does is not used.
+//! as an Ornstein-Uhlenbeck process with the time constant that was measured. How large a fault is possible changes:
+//! it is much at the output's start, and again whenever a reading is further off than that explains, as it is for some
+//! seconds after the machine stood still. What changes faster than a crystal can is a fault as well: from the mean of
+//! the first readings, at whose middle that line is right, no true clock leaves a narrow cone.
 //!
 //! Pure: numbers in, numbers out.
 
-use protocol::time::{ClientClock, ClientTime, DeviceClock, MICROS_PER_SECOND};
+use protocol::time::{ClientClock, ClientSpan, ClientTime, DeviceClock, MICROS_PER_SECOND};
 use protocol::time_filter::ClockMapping;
 
 /// Standard deviation of the drift before the first reading, microseconds per second: two crystals within ±100 ppm.
@@ -21,15 +22,27 @@ const DRIFT_PRIOR: f64 = 110.0;
 /// How far the drift wanders in a second on average, microseconds per second: a room that warms up moves a crystal by
 /// a part in a million within minutes.
 const WANDER: f64 = 0.032;
-/// Size of the fault at first, µs.
+/// Size of the fault at the output's start, µs.
 const FAULT_EARLY_US: f64 = 300.0;
-/// Size of the fault once it has settled, µs.
+/// Size of the fault when all is well, µs.
 const FAULT_US: f64 = 30.0;
+/// Largest size of the fault that is thought possible, µs.
+const FAULT_US_MAX: f64 = 5_000.0;
 /// How long after the output's start the fault is as large as that, seconds: so long PulseAudio's library goes by a
 /// reading.
 const EARLY_S: f64 = 5.0;
-/// Time constant of the fault, seconds.
+/// How long the fault stays as large as a reading showed it to be, seconds.
+const FAULT_HOLD_S: f64 = 3.0;
+/// Time constant of the fault, and of its size, seconds.
 const FAULT_TIME_S: f64 = 4.0;
+/// A reading that is this many standard deviations from what is expected is an outlier, and not used.
+const OUTLIER: f64 = 4.0;
+/// So many outliers in a row show a larger fault.
+const OUTLIERS: u32 = 4;
+/// Readings whose steps tell their noise.
+const NOISE_READINGS: f64 = 64.0;
+/// Standard deviation of white noise, as a part of its mean absolute step: √π / 2.
+const NOISE_PER_STEP: f64 = 0.886;
 /// Readings from this long after the output's start on make the anchor, seconds. Before, the audio system is starting.
 const ANCHOR_FROM_S: f64 = 0.4;
 /// Readings whose mean serves until there is an anchor.
@@ -40,17 +53,23 @@ const ANCHOR_TO_S: f64 = 1.5;
 const ANCHOR_ERROR_US: f64 = 100.0;
 /// Half the width of the cone at the anchor, µs.
 const CONE_US: f64 = 150.0;
-/// How fast the cone widens, microseconds per second: twice what a bad crystal drifts.
-const CONE_US_PER_S: f64 = 400.0;
+/// How fast the cone widens, microseconds per second: more than two bad crystals differ by.
+const CONE_US_PER_S: f64 = 500.0;
 /// How long the cone holds, seconds after the output's start: the fault is gone then.
 const CONE_S: f64 = 20.0;
-/// A reading that is this many standard deviations from what is expected counts for less in proportion (Huber).
-const OUTLIER: f64 = 3.0;
 
 /// How a reading depends on the states: offset plus fault.
 const SEEN: [f64; 3] = [1.0, 0.0, 1.0];
 
 type Matrix = [[f64; 3]; 3];
+
+/// Device time minus client time, µs, when it was read, and the standard deviation of that.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    at: ClientTime,
+    offset_us: f64,
+    noise_us: f64,
+}
 
 /// Mean of the readings at whose middle the reported line is right.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,12 +93,18 @@ impl Anchor {
 pub struct OutputFilter {
     /// First and last reading.
     span: Option<(ClientTime, ClientTime)>,
-    /// When the fault became large, if not at the first reading.
-    distrusted_at: Option<ClientTime>,
+    /// Size of the fault that is possible, µs, and until when it is not less.
+    fault_us: f64,
+    fault_until: ClientTime,
     /// What the drift is before any reading, µs per second.
     prior: f64,
-    /// Readings after the first, as long as there is no anchor.
-    early: f64,
+    /// Readings after the first.
+    readings: f64,
+    /// Outliers in a row.
+    outliers: u32,
+    /// The last reading, and how far it is from one to the next on average, µs.
+    last_us: f64,
+    step_us: f64,
     anchor: Anchor,
     /// Offset, µs; drift, µs per second; fault, µs.
     state: [f64; 3],
@@ -94,31 +119,31 @@ impl OutputFilter {
         let prior = drift * MICROS_PER_SECOND as f64;
         Self {
             span: None,
-            distrusted_at: None,
+            fault_us: FAULT_EARLY_US,
+            fault_until: ClientTime::from_micros(0),
             prior,
-            early: 0.0,
+            readings: 0.0,
+            outliers: 0,
+            last_us: 0.0,
+            step_us: 0.0,
             anchor: Anchor::default(),
             state: [0.0, prior, 0.0],
             covariance: None,
         }
     }
 
-    /// What is read from `at` on may be as faulty as right after the output's start.
-    pub fn distrust(&mut self, at: ClientTime) {
-        self.distrusted_at = Some(at);
-    }
-
     /// Takes a reading: device time minus client time in microseconds at `at`, with `noise_us` as its standard
-    /// deviation from one reading to the next. One that is not newer than the last, or not finite, changes nothing.
-    /// The first serves until the second, which is better, and is forgotten.
+    /// deviation from one reading to the next, unless that is seen to be more. A reading that is not newer than the
+    /// last, or not finite, changes nothing. The first serves until the second, which is better, and is forgotten.
     pub fn update(&mut self, at: ClientTime, offset_us: f64, noise_us: f64) {
-        let noise = noise_us * noise_us;
-        if !(offset_us.is_finite() && noise.is_finite()) {
+        if !(offset_us.is_finite() && noise_us.is_finite()) {
             return;
         }
         let Some((first, last)) = self.span else {
             self.span = Some((at, at));
+            self.fault_until = at + seconds(EARLY_S);
             self.state[0] = offset_us;
+            self.last_us = offset_us;
             return;
         };
         if at <= last {
@@ -126,21 +151,27 @@ impl OutputFilter {
         }
         self.span = Some((first, at));
         let age_s = self.age_s();
-        let step = transition((at - last).as_secs_f64());
+        let elapsed_s = (at - last).as_secs_f64();
+        let noise_us = noise_us.max(NOISE_PER_STEP * self.step_us);
+        self.readings += 1.0;
+        let apart_us = (offset_us - self.last_us).abs();
+        self.step_us += (apart_us - self.step_us) / self.readings.min(NOISE_READINGS);
+        self.last_us = offset_us;
+        let step = transition(elapsed_s);
         self.state = step.map(|row| dot(row, self.state));
         let Some(covariance) = self.covariance else {
             // An output that starts can be off by milliseconds from one reading to the next.
-            self.early += 1.0;
-            self.state[0] += (offset_us - self.state[0]) / self.early.min(EARLY_READINGS);
+            self.state[0] += (offset_us - self.state[0]) / self.readings.min(EARLY_READINGS);
             self.seek_anchor(age_s, offset_us);
             return;
         };
-        let since_fault_s = self.distrusted_at.map_or(age_s, |from| (at - from).as_secs_f64());
-        let covariance = predicted(covariance, step, fault_us(since_fault_s));
-        let is_used = age_s >= CONE_S || self.is_in_cone(age_s, offset_us);
-        let corrected =
-            if is_used { self.correct(covariance, offset_us, noise) } else { covariance };
-        self.covariance = Some(corrected);
+        if at > self.fault_until {
+            self.fault_us = (self.fault_us * kept(elapsed_s)).max(FAULT_US);
+        }
+        let covariance = predicted(covariance, step, self.fault_us);
+        let reading = Reading { at, offset_us, noise_us };
+        let is_possible = age_s >= CONE_S || self.cone_us(age_s, offset_us) < OUTLIER * noise_us;
+        self.covariance = Some(self.correct(covariance, reading, is_possible));
     }
 
     /// Adds a reading to the anchor, and begins anew from there when it is complete.
@@ -165,20 +196,44 @@ impl OutputFilter {
         ]);
     }
 
-    /// Whether a true clock could have got from the anchor to `offset_us` by now.
-    fn is_in_cone(&self, age_s: f64, offset_us: f64) -> bool {
+    /// How far outside of what a true clock could have got to from the anchor by now `offset_us` is.
+    fn cone_us(&self, age_s: f64, offset_us: f64) -> f64 {
         let since_s = age_s - self.anchor.age_s;
         let off_by_us = offset_us - self.anchor.offset_us - self.prior * since_s;
-        off_by_us.abs() <= CONE_US + CONE_US_PER_S * since_s
+        off_by_us.abs() - CONE_US - CONE_US_PER_S * since_s
     }
 
     /// Corrects the states by a reading. Returns what then is left of their covariance.
-    fn correct(&mut self, mut covariance: Matrix, offset_us: f64, noise: f64) -> Matrix {
-        let seen = covariance.map(|row| dot(row, SEEN));
+    fn correct(&mut self, mut covariance: Matrix, reading: Reading, is_possible: bool) -> Matrix {
+        let Reading { at, offset_us, noise_us } = reading;
         let residual = offset_us - dot(SEEN, self.state);
-        let expected = dot(SEEN, seen) + noise;
-        let outlier = (residual.abs() / expected.sqrt() / OUTLIER).max(1.0);
-        let gain = seen.map(|covariance| covariance / (expected * outlier));
+        let expected = |seen: [f64; 3]| dot(SEEN, seen) + noise_us * noise_us;
+        let seen = covariance.map(|row| dot(row, SEEN));
+        if !is_possible || residual.abs() > OUTLIER * expected(seen).sqrt() {
+            self.outliers += 1;
+            if self.outliers < OUTLIERS {
+                return covariance;
+            }
+            let shown_us = residual.abs().min(FAULT_US_MAX);
+            if shown_us > self.fault_us {
+                self.fault_us = shown_us;
+                self.fault_until = at + seconds(FAULT_HOLD_S);
+            }
+            covariance[2][2] += residual * residual;
+        } else {
+            self.outliers = 0;
+        }
+        if !is_possible {
+            // All of it is the fault's, whatever the fault was before.
+            self.state[2] += residual;
+            for other in [0, 1] {
+                covariance[2][other] = 0.0;
+                covariance[other][2] = 0.0;
+            }
+            return covariance;
+        }
+        let seen = covariance.map(|row| dot(row, SEEN));
+        let gain = seen.map(|covariance| covariance / expected(seen));
         for ((state, row), gain) in self.state.iter_mut().zip(&mut covariance).zip(gain) {
             *state += gain * residual;
             for (covariance, seen) in row.iter_mut().zip(seen) {
@@ -214,10 +269,14 @@ impl OutputFilter {
     }
 }
 
+/// What is left of a fault after `elapsed_s`, as a part of it.
+fn kept(elapsed_s: f64) -> f64 {
+    (-elapsed_s / FAULT_TIME_S).exp()
+}
+
 /// How the states move on by themselves within `elapsed_s`.
 fn transition(elapsed_s: f64) -> Matrix {
-    let kept = (-elapsed_s / FAULT_TIME_S).exp();
-    [[1.0, elapsed_s, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, kept]]
+    [[1.0, elapsed_s, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, kept(elapsed_s)]]
 }
 
 /// `covariance` after `step`, while the fault has size `fault_us`.
@@ -231,10 +290,8 @@ fn predicted(covariance: Matrix, step: Matrix, fault_us: f64) -> Matrix {
     covariance
 }
 
-/// Size of the fault this long after it became large.
-fn fault_us(since_s: f64) -> f64 {
-    let settling = (-(since_s - EARLY_S).max(0.0) / FAULT_TIME_S).exp();
-    (FAULT_EARLY_US * settling).max(FAULT_US)
+const fn seconds(s: f64) -> ClientSpan {
+    ClientSpan::from_micros((s * MICROS_PER_SECOND as f64) as i64)
 }
 
 fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
@@ -270,7 +327,7 @@ mod tests {
     #[test]
     fn follows_any_crystal() {
         for ppm in [0.0, 60.0, -200.0] {
-            assert!(worst_us(|_| 0.0, ppm, (0.0, 12.0)) < 400.0, "{ppm} ppm, early");
+            assert!(worst_us(|_| 0.0, ppm, (0.0, 12.0)) < 600.0, "{ppm} ppm, early");
             assert!(worst_us(|_| 0.0, ppm, (12.0, 30.0)) < 100.0, "{ppm} ppm");
         }
     }
@@ -282,6 +339,16 @@ mod tests {
             assert!(early < 1.33 * us.abs(), "{us} us became {early} us: overshoot");
             let later = worst_us(settling(us), 0.0, (15.0, 30.0));
             assert!(later < 0.1 * us.abs(), "{us} us left {later} us");
+        }
+    }
+
+    /// What was measured when the machine stood still for a moment: a jump that goes away within ten seconds.
+    #[test]
+    fn a_jump_that_goes_away_does_little() {
+        for s in [10.0, 25.0] {
+            let jump = |now: f64| if now < s { 0.0 } else { -1_200.0 * ((s - now) / 4.0).exp() };
+            let off_us = worst_us(jump, 20.0, (s, 30.0));
+            assert!(off_us < 300.0, "{off_us} us");
         }
     }
 

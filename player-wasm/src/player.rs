@@ -45,7 +45,7 @@ const TICK: ClientSpan = ClientSpan::from_millis(50);
 const AHEAD_MS_MIN: i64 = 300;
 /// Blocks of a visible page are handed out this far ahead once the clocks are known, ms: a page that is
 /// blocked for this long is not heard.
-const AHEAD_MS_MAX: i64 = 2_000;
+const AHEAD_MS_MAX: i64 = 2_500;
 /// Blocks of a hidden page are handed out this far ahead, ms: its timers fire once a second at best.
 const AHEAD_MS_HIDDEN: i64 = 3_500;
 /// Time for a block to get to the output, ms: a hand-over to the audio thread and one hardware buffer.

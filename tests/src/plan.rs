@@ -5,6 +5,9 @@ use player_wasm::stats::State;
 
 use crate::sim::{Fault, Report, World, WorldConfig};
 
+/// Nobody may ever play faster or slower than this, ppm (wire reference 5.5).
+const SPEED_PPM_MAX: f64 = 5_000.0;
+
 /// One line of a plan.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -12,6 +15,8 @@ pub enum Step {
     Run(f64),
     /// Another player joins.
     Join,
+    /// Everybody who stopped joins again.
+    JoinAgain,
     /// The server goes down; every connection breaks.
     StopServer,
     /// A server comes up, with a clock of another origin.
@@ -52,12 +57,13 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
     match *step {
         Step::Run(seconds) => world.run(seconds),
         Step::Join => world.join(),
+        Step::JoinAgain => world.join_again(),
         Step::StopServer => world.stop_server(),
         Step::StartServer => world.start_server(),
         Step::Suffer(fault) => world.suffer(fault),
         Step::Tell(command) => world.command(command),
         Step::InStep(seconds, within_us) => {
-            let mut report = observe(world, seconds);
+            let mut report = observe(world, seconds)?;
             let p99_us =
                 if report.errors_us.is_empty() { f64::INFINITY } else { report.error_us(0.99) };
             if p99_us > within_us || report.silent_looks > 0 {
@@ -65,13 +71,13 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
             }
         }
         Step::Bearable(seconds, astray_ms_max) => {
-            let report = observe(world, seconds);
+            let report = observe(world, seconds)?;
             if report.astray_ms > astray_ms_max {
                 return Err(format!("out of step for {} ms", report.astray_ms));
             }
         }
         Step::Silent(seconds) => {
-            let heard = observe(world, seconds).errors_us.len();
+            let heard = observe(world, seconds)?.errors_us.len();
             if heard > 0 {
                 return Err(format!("heard at {heard} looks"));
             }
@@ -93,9 +99,13 @@ fn take(world: &mut World, step: &Step) -> Result<(), String> {
     Ok(())
 }
 
-/// What is heard in the next `seconds`.
-fn observe(world: &mut World, seconds: f64) -> Report {
+/// What is heard in the next `seconds`; an error if somebody plays audibly too fast or too slow.
+fn observe(world: &mut World, seconds: f64) -> Result<Report, String> {
     world.take_report();
     world.run(seconds);
-    world.take_report()
+    let report = world.take_report();
+    if report.speed_ppm > SPEED_PPM_MAX {
+        return Err(format!("wrong speed by {} ppm", report.speed_ppm));
+    }
+    Ok(report)
 }

@@ -99,3 +99,24 @@ fn wifi_with_a_clock_of_100_us() {
 fn wifi_with_a_clock_of_1_ms() {
     exact_within("Wi-Fi", LinkProfile::WIFI, 1_000.0, Bars { early_us: 1_500.0, late_us: 700.0 });
 }
+
+#[test]
+fn wifi_that_sleeps() {
+    exact_within(
+        "power save",
+        LinkProfile::POWER_SAVE,
+        5.0,
+        Bars { early_us: 1_000.0, late_us: 500.0 },
+    );
+}
+
+#[test]
+fn wifi_of_5_mbit() {
+    exact_within("narrow", LinkProfile::NARROW, 5.0, Bars { early_us: 1_000.0, late_us: 500.0 });
+}
+
+/// 60 ± 40 ms without any correlation: nothing but the fastest of many round trips tells the time.
+#[test]
+fn mobile_network() {
+    exact_within("mobile", LinkProfile::MOBILE, 5.0, Bars { early_us: 12_000.0, late_us: 5_000.0 });
+}

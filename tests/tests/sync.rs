@@ -3,10 +3,11 @@
 //! `PARTYLINE_SEEDS=100` runs the ten-minute worlds with that many seeds; CI takes few.
 
 use e2e::plan::Step::{
-    Bearable, Disturbed, InStep, Is, Join, Run, Silent, StartServer, StopServer, Suffer, Tell,
+    Bearable, Disturbed, InStep, Is, Join, JoinAgain, Run, Silent, StartServer, StopServer, Suffer,
+    Tell,
 };
 use e2e::plan::play;
-use e2e::sim::Fault::{AddLatency, Block, CutConnections, Hide, Sleep, Stall, Use};
+use e2e::sim::Fault::{AddLatency, Block, ChangeFormat, CutConnections, Hide, Sleep, Stall, Use};
 use e2e::sim::{Fault, LinkProfile, Report, Reports, World, WorldConfig};
 use player_wasm::player::Command;
 use player_wasm::stats::State;
@@ -202,7 +203,7 @@ fn a_stall_longer_than_the_buffer_is_one_hole() {
 
 #[test]
 fn a_page_that_is_busy_is_not_heard() {
-    for seconds in [0.2, 1.0, 1.8] {
+    for seconds in [0.2, 1.0, 2.0] {
         survives(Block(seconds), seconds, BOUNDS);
     }
 }
@@ -257,6 +258,30 @@ fn an_output_that_settles_slowly_is_borne() {
             ("while the reported clock is milliseconds astray", Bearable(15.0, BOUNDS.astray_ms)),
             ("in step when it has come back", InStep(20.0, 1_000.0)),
             ("and steady", InStep(10.0, 300.0)),
+        ],
+    );
+}
+
+#[test]
+fn another_format_in_mid_stream_is_not_heard() {
+    for bits in [24, 16] {
+        survives(ChangeFormat(bits), 5.0, BOUNDS);
+    }
+}
+
+#[test]
+fn who_stops_and_joins_again_is_in_step_at_once() {
+    play(
+        PAIR,
+        SEEDS,
+        &[
+            ("in step", Run(20.0)),
+            ("a person presses Stop", Tell(Command::Stop)),
+            ("and Join, a while later", Run(7.0)),
+            ("on the same page", JoinAgain),
+            ("it is heard within a second and a half", Run(1.5)),
+            ("and within a millisecond from then on", InStep(10.0, 1_000.0)),
+            ("and known to be", Is(State::Playing)),
         ],
     );
 }

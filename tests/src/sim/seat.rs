@@ -56,6 +56,9 @@ pub(super) struct Seat {
     asleep_until_us: f64,
     /// How far apart the browser lets timers of the page fire.
     throttle_us: f64,
+    /// Since when the output rests because the person stopped.
+    stopped_us: Option<f64>,
+    seed: u64,
     rng: Rng,
     pub(super) states: Vec<State>,
 }
@@ -78,19 +81,7 @@ impl Seat {
         let rng = Rng::new(config.seed);
         let SeatConfig { clock, crystal, device_hz, join_us, .. } = config;
         let now = ClientTime::from_micros(clock.read(join_us));
-        let player = Player::new(
-            Config {
-                client_id: format!("seat-{}", config.seed),
-                name: "Simulated".to_owned(),
-                product: None,
-                volume: 100,
-                muted: false,
-                delay_ms: 0,
-                output: OutputKind::Worklet,
-                seed: config.seed,
-            },
-            now,
-        );
+        let player = player(config.seed, now);
         let up = Link::new(config.up, Rng::new(config.seed ^ 0x75));
         let down = Link::new(config.down, Rng::new(config.seed ^ 0x64));
         let device = Rng::new(config.seed ^ 0x6465);
@@ -111,6 +102,8 @@ impl Seat {
             slept: false,
             asleep_until_us: 0.0,
             throttle_us: 0.0,
+            stopped_us: None,
+            seed: config.seed,
             rng,
             states: Vec::new(),
         };
@@ -209,8 +202,9 @@ impl Seat {
     /// Tells the player the time, and the output's.
     fn turn(&mut self, true_us: f64) {
         let now = self.now(true_us);
-        let reading = self.speaker.reading(true_us, &self.clock);
-        self.player.handle_device(now, Some(reading));
+        let runs = self.stopped_us.is_none();
+        let reading = runs.then(|| self.speaker.reading(true_us, &self.clock));
+        self.player.handle_device(now, reading);
         if std::mem::take(&mut self.slept) {
             // The shell compares with the wall clock, which is not simulated.
             self.player.handle_clock_jump(now);
@@ -223,7 +217,29 @@ impl Seat {
     pub(super) fn command(&mut self, true_us: f64, command: Command) {
         let now = self.now(true_us);
         self.player.command(now, command);
+        if command == Command::Stop {
+            self.stopped_us = Some(true_us);
+        }
         self.drain(true_us);
+    }
+
+    /// Joins again after [`Command::Stop`], with the output that rested meanwhile.
+    pub(super) fn join_again(&mut self, true_us: f64) {
+        if let Some(since_us) = self.stopped_us.take() {
+            self.speaker.stood_still(true_us - since_us);
+        }
+        self.player = player(self.seed, self.now(true_us));
+        self.drain(true_us);
+    }
+
+    /// The server goes on in another format, as it may at any time: here it is asked to.
+    pub(super) fn request_format(&mut self, true_us: f64, origin: &Origin, bit_depth: u8) {
+        if let Some(peer) = &mut self.peer {
+            let player = format!(r#"{{"player":{{"bit_depth":{bit_depth}}}}}"#);
+            let wish = format!(r#"{{"type":"stream/request-format","payload":{player}}}"#);
+            peer.handle_text(origin.now(true_us), &wish);
+            self.server_wake_us = Some(true_us);
+        }
     }
 
     /// The server's end takes what has arrived and sends what is due.
@@ -287,4 +303,18 @@ impl Seat {
     pub(super) fn listen(&self, true_us: f64) -> Heard {
         if self.sleeps(true_us) { Heard::Silence } else { self.speaker.listen(true_us) }
     }
+}
+
+fn player(seed: u64, now: ClientTime) -> Player {
+    let config = Config {
+        client_id: format!("seat-{seed}"),
+        name: "Simulated".to_owned(),
+        product: None,
+        volume: 100,
+        muted: false,
+        delay_ms: 0,
+        output: OutputKind::Worklet,
+        seed,
+    };
+    Player::new(config, now)
 }

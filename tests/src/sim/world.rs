@@ -1,5 +1,7 @@
 //! One server, N players, in virtual time.
 
+use std::collections::VecDeque;
+
 use player_wasm::player::Command;
 use player_wasm::stats::{State, Stats};
 
@@ -13,6 +15,8 @@ use super::speaker::{Heard, Reports, Speaker};
 /// True time between two looks at what is heard, microseconds. Prime, so that it does not beat with
 /// slices, ticks and chunks.
 const LISTEN_US: f64 = 49_999.0;
+/// Looks over which a speed has to last, 150 ms, to be one (wire reference 5.5): a jump, with its fade, is over sooner.
+const SPEED_LOOKS: usize = 4;
 /// From this error on a listener hears the difference to the speaker next door, microseconds.
 const AUDIBLE_US: f64 = 5_000.0;
 /// Wander of every clock's drift around its mean, ppm: a crystal in a room.
@@ -80,6 +84,8 @@ pub enum Fault {
     Report(Reports),
     /// Every connection is delayed like this, in both directions.
     Use(LinkProfile),
+    /// The stream goes on with samples of this many bits.
+    ChangeFormat(u8),
 }
 
 /// What the speakers of a world recorded.
@@ -93,6 +99,8 @@ pub struct Report {
     pub first_heard_us: Vec<Option<f64>>,
     /// Longest time that somebody was out of step so that it could be heard, milliseconds.
     pub astray_ms: f64,
+    /// Largest difference of a speaker's speed from what was due, ppm.
+    pub speed_ppm: f64,
 }
 
 impl Report {
@@ -114,6 +122,7 @@ impl Report {
         self.silent_looks += other.silent_looks;
         self.first_heard_us.extend_from_slice(&other.first_heard_us);
         self.astray_ms = self.astray_ms.max(other.astray_ms);
+        self.speed_ppm = self.speed_ppm.max(other.speed_ppm);
     }
 }
 
@@ -130,6 +139,8 @@ pub struct World {
     report: Report,
     /// Since when each player has been audibly out of step, µs.
     astray_since_us: Vec<Option<f64>>,
+    /// When each player was looked at, and how late it was, µs: the latest looks without silence between.
+    heard_us: Vec<VecDeque<(f64, f64)>>,
     expects_sound: bool,
 }
 
@@ -148,6 +159,7 @@ impl World {
             config,
             report: Report::default(),
             astray_since_us: Vec::new(),
+            heard_us: Vec::new(),
             expects_sound: true,
         };
         for _ in 0..config.players {
@@ -176,7 +188,16 @@ impl World {
             seed,
         }));
         self.astray_since_us.push(None);
+        self.heard_us.push(VecDeque::new());
         self.report.first_heard_us.push(None);
+    }
+
+    /// Everybody who stopped joins again, on the same page.
+    pub fn join_again(&mut self) {
+        self.expects_sound = true;
+        for seat in &mut self.seats {
+            seat.join_again(self.now_us);
+        }
     }
 
     /// The server ends; every connection breaks.
@@ -210,6 +231,11 @@ impl World {
                 Fault::Hide(seconds) => seat.hide(now_us, seconds * 1e6),
                 Fault::AddLatency(ms) => seat.speaker.add_latency_ms(ms),
                 Fault::Report(reports) => seat.speaker.set_reports(reports),
+                Fault::ChangeFormat(bit_depth) => {
+                    if let Some(origin) = &self.origin {
+                        seat.request_format(now_us, origin, bit_depth);
+                    }
+                }
                 Fault::Use(link) => {
                     seat.up.set_profile(link);
                     seat.down.set_profile(link);
@@ -276,10 +302,17 @@ impl World {
         for (i, seat) in self.seats.iter_mut().enumerate() {
             let first = &mut self.report.first_heard_us[i];
             let astray_since = &mut self.astray_since_us[i];
+            let heard = &mut self.heard_us[i];
             match seat.listen(self.now_us) {
                 Heard::Position(heard_s) => {
                     first.get_or_insert(self.now_us);
-                    let error_us = Speaker::lateness_us(heard_s, due_s).abs();
+                    let late_us = Speaker::lateness_us(heard_s, due_s);
+                    heard.push_back((self.now_us, late_us));
+                    if heard.len() == SPEED_LOOKS {
+                        self.report.speed_ppm = self.report.speed_ppm.max(lasting_speed_ppm(heard));
+                        heard.pop_front();
+                    }
+                    let error_us = late_us.abs();
                     self.report.errors_us.push(error_us);
                     if error_us > AUDIBLE_US {
                         let since_us = *astray_since.get_or_insert(self.now_us);
@@ -289,12 +322,11 @@ impl World {
                         *astray_since = None;
                     }
                 }
-                Heard::Silence
-                    if first.is_some() && self.expects_sound && !seat.sleeps(self.now_us) =>
-                {
-                    self.report.silent_looks += 1;
+                Heard::Silence => {
+                    heard.clear();
+                    let is_missed = first.is_some() && self.expects_sound;
+                    self.report.silent_looks += usize::from(is_missed && !seat.sleeps(self.now_us));
                 }
-                Heard::Silence => {}
             }
         }
     }
@@ -316,6 +348,13 @@ impl World {
     pub fn states(&self) -> Vec<&[State]> {
         self.seats.iter().map(|seat| seat.states.as_slice()).collect()
     }
+}
+
+/// Speed that all looks agree on, ppm, each with its time and lateness in µs.
+fn lasting_speed_ppm(looks: &VecDeque<(f64, f64)>) -> f64 {
+    let pairs = looks.iter().zip(looks.iter().skip(1));
+    let speeds = pairs.map(|(from, to)| (to.1 - from.1).abs() / (to.0 - from.0));
+    1e6 * speeds.fold(f64::INFINITY, f64::min)
 }
 
 fn origin(rng: &mut Rng, config: WorldConfig) -> Origin {
