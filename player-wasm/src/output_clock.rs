@@ -133,7 +133,7 @@ impl OutputClock {
             origin: Origin::Estimated,
             best: Origin::Estimated,
             pairs: Pairs::default(),
-            filter: OutputFilter::new(0.0),
+            filter: OutputFilter::default(),
             strange: None,
             edges_us: VecDeque::with_capacity(EDGE_READINGS),
             rendered: (now, reading.rendered_s),
@@ -204,7 +204,7 @@ impl OutputClock {
 
     /// Begins anew, with the drift that is known: the output was stopped and started, or a clock jumped.
     pub fn restart(&mut self) {
-        self.filter = OutputFilter::new(self.filter.drift());
+        self.filter = self.filter.restarted();
         self.best = Origin::Estimated;
         self.strange = None;
     }

@@ -19,6 +19,8 @@ use protocol::time_filter::ClockMapping;
 
 /// Standard deviation of the drift before the first reading, microseconds per second: two crystals within ±100 ppm.
 const DRIFT_PRIOR: f64 = 110.0;
+/// The same at least when the output began anew, microseconds per second: it may be another one.
+const DRIFT_KEPT: f64 = 20.0;
 /// How far the drift wanders in a second on average, microseconds per second: a room that warms up moves a crystal by
 /// a part in a million within minutes.
 const WANDER: f64 = 0.032;
@@ -96,8 +98,8 @@ pub struct OutputFilter {
     /// Size of the fault that is possible, µs, and until when it is not less.
     fault_us: f64,
     fault_until: ClientTime,
-    /// What the drift is before any reading, µs per second.
-    prior: f64,
+    /// What the drift is before any reading, and its standard deviation, µs per second.
+    prior: (f64, f64),
     /// Readings after the first.
     readings: f64,
     /// Outliers in a row.
@@ -112,22 +114,34 @@ pub struct OutputFilter {
     covariance: Option<Matrix>,
 }
 
+impl Default for OutputFilter {
+    /// A filter that knows nothing.
+    fn default() -> Self {
+        Self::with_drift(0.0, DRIFT_PRIOR)
+    }
+}
+
 impl OutputFilter {
-    /// A filter that takes the drift to be `drift` (dimensionless), give or take what crystals have.
+    /// A filter that knows of the drift what this one has learned: the output began anew, its crystal did not.
     #[must_use]
-    pub fn new(drift: f64) -> Self {
-        let prior = drift * MICROS_PER_SECOND as f64;
+    pub fn restarted(&self) -> Self {
+        let [_, drift, _] = self.state;
+        let learned = self.covariance.map_or(self.prior.1, |covariance| covariance[1][1].sqrt());
+        Self::with_drift(drift, learned.clamp(DRIFT_KEPT, DRIFT_PRIOR))
+    }
+
+    fn with_drift(drift: f64, deviation: f64) -> Self {
         Self {
             span: None,
             fault_us: FAULT_EARLY_US,
             fault_until: ClientTime::from_micros(0),
-            prior,
+            prior: (drift, deviation),
             readings: 0.0,
             outliers: 0,
             last_us: 0.0,
             step_us: 0.0,
             anchor: Anchor::default(),
-            state: [0.0, prior, 0.0],
+            state: [0.0, drift, 0.0],
             covariance: None,
         }
     }
@@ -184,11 +198,12 @@ impl OutputFilter {
             return;
         }
         let since_s = age_s - self.anchor.age_s;
-        let drift_variance = DRIFT_PRIOR * DRIFT_PRIOR;
+        let (drift, deviation) = self.prior;
+        let drift_variance = deviation * deviation;
         let covariance = drift_variance * since_s;
         let variance = ANCHOR_ERROR_US * ANCHOR_ERROR_US + covariance * since_s;
-        let offset_then_us = self.anchor.offset_us + self.prior * since_s;
-        self.state = [offset_then_us, self.prior, offset_us - offset_then_us];
+        let offset_then_us = self.anchor.offset_us + drift * since_s;
+        self.state = [offset_then_us, drift, offset_us - offset_then_us];
         self.covariance = Some([
             [variance, covariance, 0.0],
             [covariance, drift_variance, 0.0],
@@ -199,7 +214,7 @@ impl OutputFilter {
     /// How far outside of what a true clock could have got to from the anchor by now `offset_us` is.
     fn cone_us(&self, age_s: f64, offset_us: f64) -> f64 {
         let since_s = age_s - self.anchor.age_s;
-        let off_by_us = offset_us - self.anchor.offset_us - self.prior * since_s;
+        let off_by_us = offset_us - self.anchor.offset_us - self.prior.0 * since_s;
         off_by_us.abs() - CONE_US - CONE_US_PER_S * since_s
     }
 
@@ -304,7 +319,7 @@ mod tests {
 
     /// Readings each 50 ms for 30 s. Returns the largest error of the offset, µs, from `from_s` to `to_s`.
     fn worst_us(error_us: impl Fn(f64) -> f64, ppm: f64, (from_s, to_s): (f64, f64)) -> f64 {
-        let mut filter = OutputFilter::new(0.0);
+        let mut filter = OutputFilter::default();
         let mut worst = 0.0_f64;
         for i in 0..600 {
             let s = f64::from(i) * 0.05;
@@ -362,7 +377,7 @@ mod tests {
 
     #[test]
     fn impossible_readings_change_nothing() {
-        let mut filter = OutputFilter::new(0.0);
+        let mut filter = OutputFilter::default();
         let at = ClientTime::from_micros;
         filter.update(at(100), 5.0, 10.0);
         for (at, offset_us) in [(at(100), 9.0), (at(90), 9.0), (at(200), f64::NAN)] {
@@ -373,7 +388,7 @@ mod tests {
 
     #[test]
     fn extremes_do_no_harm() {
-        let mut filter = OutputFilter::new(0.0);
+        let mut filter = OutputFilter::default();
         let numbers = [0.0, -1.0, f64::MIN_POSITIVE, 1e300, f64::MAX, f64::INFINITY, f64::NAN];
         for at in [i64::MIN, -1, 0, 1, i64::MAX] {
             for offset_us in numbers {
