@@ -452,7 +452,7 @@ mod tests {
             (5.0, 31.0, 0.0, 100.0),
             (5.0, 34.9, 0.0, 300.0),
             (5.0, 45.0, 0.0, 100.0),
-            (60.0, 60.0, -3_000.0, 100.0),
+            (60.0, 60.0, -3_000.0, 300.0),
         ] {
             let off_us = off_by_us(lasts_s, heard_at_s) - expected_us;
             assert!(off_us.abs() < within_us, "{lasts_s} s: {off_us} us at {heard_at_s} s");

@@ -27,7 +27,7 @@ const WANDER: f64 = 0.032;
 /// Size of the fault at the output's start, µs.
 const FAULT_EARLY_US: f64 = 300.0;
 /// Size of the fault when all is well, µs.
-const FAULT_US: f64 = 30.0;
+const FAULT_US: f64 = 60.0;
 /// Largest size of the fault that is thought possible, µs.
 const FAULT_US_MAX: f64 = 5_000.0;
 /// How long after the output's start the fault is as large as that, seconds: so long PulseAudio's library goes by a
@@ -42,13 +42,14 @@ const OUTLIER: f64 = 4.0;
 /// So many outliers in a row show a larger fault.
 const OUTLIERS: u32 = 4;
 /// Readings whose steps tell their noise.
-const NOISE_READINGS: f64 = 64.0;
+const NOISE_READINGS: usize = 64;
 /// Standard deviation of white noise, as a part of its mean absolute step: √π / 2.
 const NOISE_PER_STEP: f64 = 0.886;
 /// Readings from this long after the output's start on make the anchor, seconds. Before, the audio system is starting.
 const ANCHOR_FROM_S: f64 = 0.4;
-/// Readings whose mean serves until there is an anchor.
-const EARLY_READINGS: f64 = 6.0;
+/// Readings whose median serves until there is an anchor: an output that starts can be off by milliseconds from one
+/// reading to the next.
+const EARLY_READINGS: usize = 5;
 /// When the anchor is complete, seconds.
 const ANCHOR_TO_S: f64 = 1.5;
 /// Standard deviation of the anchor, µs.
@@ -101,7 +102,9 @@ pub struct OutputFilter {
     /// What the drift is before any reading, and its standard deviation, µs per second.
     prior: (f64, f64),
     /// Readings after the first.
-    readings: f64,
+    readings: usize,
+    /// The latest of them, µs, until there is an anchor.
+    early_us: [f64; EARLY_READINGS],
     /// Outliers in a row.
     outliers: u32,
     /// The last reading, and how far it is from one to the next on average, µs.
@@ -136,7 +139,8 @@ impl OutputFilter {
             fault_us: FAULT_EARLY_US,
             fault_until: ClientTime::from_micros(0),
             prior: (drift, deviation),
-            readings: 0.0,
+            readings: 0,
+            early_us: [0.0; EARLY_READINGS],
             outliers: 0,
             last_us: 0.0,
             step_us: 0.0,
@@ -167,15 +171,15 @@ impl OutputFilter {
         let age_s = self.age_s();
         let elapsed_s = (at - last).as_secs_f64();
         let noise_us = noise_us.max(NOISE_PER_STEP * self.step_us);
-        self.readings += 1.0;
+        self.early_us[self.readings % EARLY_READINGS] = offset_us;
+        self.readings += 1;
         let apart_us = (offset_us - self.last_us).abs();
-        self.step_us += (apart_us - self.step_us) / self.readings.min(NOISE_READINGS);
+        self.step_us += (apart_us - self.step_us) / self.readings.min(NOISE_READINGS) as f64;
         self.last_us = offset_us;
         let step = transition(elapsed_s);
         self.state = step.map(|row| dot(row, self.state));
         let Some(covariance) = self.covariance else {
-            // An output that starts can be off by milliseconds from one reading to the next.
-            self.state[0] += (offset_us - self.state[0]) / self.readings.min(EARLY_READINGS);
+            self.state[0] = median(self.early_us, self.readings);
             self.seek_anchor(age_s, offset_us);
             return;
         };
@@ -303,6 +307,13 @@ fn predicted(covariance: Matrix, step: Matrix, fault_us: f64) -> Matrix {
     covariance[1][1] += WANDER * WANDER * elapsed_s;
     covariance[2][2] += fault_us * fault_us * (1.0 - kept * kept);
     covariance
+}
+
+/// Median of the first `count`.
+fn median<const N: usize>(mut values: [f64; N], count: usize) -> f64 {
+    let values = &mut values[..count.clamp(1, N)];
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 const fn seconds(s: f64) -> ClientSpan {

@@ -38,8 +38,11 @@ const BUFFER_CAPACITY_BYTES: u64 = 1_600_000;
 const REQUIRED_LEAD_MS: u32 = 250;
 /// Audio wanted in the buffer at all times, ms.
 const MIN_BUFFER_MS: u32 = 250;
-/// How often the output is topped up.
-const TICK: ClientSpan = ClientSpan::from_millis(50);
+/// How often the output's clock is read, and the output topped up: at first, and when it has sounded for
+/// [`SETTLED`].
+const TICKS: [ClientSpan; 2] = [ClientSpan::from_millis(50), ClientSpan::from_millis(100)];
+/// See [`TICKS`].
+const SETTLED: ClientSpan = ClientSpan::from_millis(30_000);
 /// Blocks are handed out at least this far ahead, ms: sound begins early, while the clocks are still rough
 /// and a block that is not yet handed out can still be placed better.
 const AHEAD_MS_MIN: i64 = 300;
@@ -48,10 +51,13 @@ const AHEAD_MS_MIN: i64 = 300;
 const AHEAD_MS_MAX: i64 = 2_500;
 /// Blocks of a hidden page are handed out this far ahead, ms: its timers fire once a second at best.
 const AHEAD_MS_HIDDEN: i64 = 3_500;
+/// Blocks are handed out in pieces of this length once enough is handed out, ms: each hand-over costs a message to the
+/// audio thread, which took half of the engine's time in Chromium when there were twenty in a second.
+const HAND_OUT_MS: i64 = 250;
 /// Time for a block to get to the output, ms: a hand-over to the audio thread and one hardware buffer.
 const HAND_OVER_MS: i64 = 40;
-/// Missing audio is waited for until this long before its hand-over, ms: two ticks.
-const PATIENCE_MS: i64 = 100;
+/// Missing audio is waited for until this long before its hand-over, ms: more than a tick.
+const PATIENCE_MS: i64 = 150;
 /// What a server may ask of this player.
 const COMMANDS: [PlayerCommandName; 3] =
     [PlayerCommandName::Volume, PlayerCommandName::Mute, PlayerCommandName::SetStaticDelay];
@@ -319,7 +325,8 @@ impl Player {
             self.drain_clock(now);
         }
         if now >= self.tick_at {
-            self.tick_at = now + TICK;
+            let has_settled = self.sounding_since.is_some_and(|since| now - since > SETTLED);
+            self.tick_at = now + TICKS[usize::from(has_settled)];
             self.top_up(now);
         }
     }
@@ -505,10 +512,14 @@ impl Player {
                 }
                 None => AHEAD_MS_MIN,
             };
+            let mut until = in_ms(HAND_OVER_MS + ahead_ms);
+            if ahead_ms > 2 * HAND_OUT_MS {
+                until.0 -= until.0 % (HAND_OUT_MS * rate_hz / 1_000).max(1);
+            }
             let window = Window {
                 from: in_ms(HAND_OVER_MS),
                 patience: in_ms(HAND_OVER_MS + PATIENCE_MS),
-                until: in_ms(HAND_OVER_MS + ahead_ms),
+                until,
             };
             while let Some(block) = stream.next_block(output, delay, window) {
                 self.sounding_since.get_or_insert(now);

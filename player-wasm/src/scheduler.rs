@@ -95,6 +95,8 @@ pub struct Scheduler {
     free: ContextFrame,
     /// Sound broke off and has not come back yet.
     broken: bool,
+    /// The next piece may jump without being counted: somebody asked for it.
+    moved: bool,
     disturbances: Disturbances,
     pieces: VecDeque<Piece>,
     /// The block that is being filled.
@@ -111,6 +113,7 @@ impl Scheduler {
             run: None,
             free: ContextFrame(i64::MIN),
             broken: false,
+            moved: false,
             disturbances: Disturbances::default(),
             pieces: VecDeque::with_capacity(PIECES_MAX),
             pcm: [Vec::new(), Vec::new()],
@@ -209,6 +212,7 @@ impl Scheduler {
         let (due, drift_ppm) = due_and_drift(clock, run.at, frames)?;
         let late_us = (due - run.position) * clock.micros_per_frame();
         let span_s = frames as f64 / f64::from(clock.output.rate_hz());
+        let asked_for = std::mem::take(&mut self.moved);
         let ppm = match run.control.decide(late_us, drift_ppm, span_s) {
             Action::Play { ppm } => ppm,
             Action::Jump => {
@@ -216,7 +220,7 @@ impl Scheduler {
                     run.leaving = Some(run.position);
                     run.fade_in = self.fade_frames;
                     run.steady = run.at + self.fade_frames;
-                    self.disturbances.jumps += 1;
+                    self.disturbances.jumps += u32::from(!asked_for);
                 }
                 run.position = due;
                 drift_ppm
@@ -291,6 +295,11 @@ impl Scheduler {
         if run.fade_in == 0 {
             run.leaving = None;
         }
+    }
+
+    /// The sound was moved on purpose: the jump to its new place is no disturbance.
+    pub fn expect_jump(&mut self) {
+        self.moved = true;
     }
 
     /// Ends the run without a sound: what was handed out is void.

@@ -136,6 +136,7 @@ fn a_delay_is_heard_within_a_tenth_of_a_second() {
             errors_us.iter().all(|us| (us - asked_us).abs() < 1_000.0),
             "{ms} ms: {errors_us:?}"
         );
+        assert!(world.stats().iter().all(|stats| stats.reanchors == 0), "counted as a disturbance");
     }
 }
 

@@ -10,6 +10,7 @@ mod crash;
 pub mod history;
 pub mod identity;
 pub mod listener_count;
+pub mod output_device;
 pub mod player_handle;
 mod remembered;
 pub mod server_address;

@@ -12,7 +12,7 @@ use wasm_bindgen::closure::Closure;
 
 use crate::identity::Identity;
 use crate::server_address::ServerAddress;
-use crate::{remembered, system, texts};
+use crate::{output_device, remembered, system, texts};
 
 /// Why the page cannot play.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ struct Reported {
     server_name: RwSignal<Option<String>>,
     volume: RwSignal<u8>,
     muted: RwSignal<bool>,
+    output: RwSignal<String>,
     delay_ms: RwSignal<i16>,
     interrupted: RwSignal<bool>,
 }
@@ -54,6 +55,7 @@ impl PlayerHandle {
     /// to find out.
     #[must_use]
     pub fn new(server: ServerAddress) -> Self {
+        let output = remembered::output().unwrap_or_else(|| output_device::CHOICES[0].to_owned());
         let reported = Reported {
             state: RwSignal::new(State::Idle),
             trouble: RwSignal::new(None),
@@ -62,7 +64,8 @@ impl PlayerHandle {
             server_name: RwSignal::new(None),
             volume: RwSignal::new(remembered::volume()),
             muted: RwSignal::new(remembered::muted()),
-            delay_ms: RwSignal::new(remembered::delay_ms()),
+            delay_ms: RwSignal::new(remembered::delay_ms(&output)),
+            output: RwSignal::new(output),
             interrupted: RwSignal::new(false),
         };
         let party = Party::new(move |event| reported.take(event));
@@ -75,6 +78,7 @@ impl PlayerHandle {
             reported,
         };
         handle.server_is_valid();
+        output_device::watch(move |name| handle.set_output(name));
         handle
     }
 
@@ -126,7 +130,17 @@ impl PlayerHandle {
         self.party.with_value(|party| party.set_muted(muted));
     }
 
-    /// Sets how much later than the browser says this device is heard, milliseconds, now and for the next visit.
+    /// Takes `output`, a name or one of [`output_device::CHOICES`], for what the sound comes out of, now and for the
+    /// next visit. It brings its delay with it.
+    pub fn set_output(self, output: String) {
+        let delay_ms = remembered::delay_ms(&output);
+        remembered::set_output(&output);
+        self.reported.output.set(output);
+        self.set_delay(delay_ms);
+    }
+
+    /// Sets how much later than the browser says this device is heard, milliseconds, now and for the next time with
+    /// the present output.
     pub fn set_delay(self, ms: i16) {
         let ms = ms.clamp(-1_000, 5_000);
         self.reported.keep_delay(ms);
@@ -197,6 +211,12 @@ impl PlayerHandle {
     #[must_use]
     pub fn is_muted(self) -> bool {
         self.reported.muted.get()
+    }
+
+    /// What the sound comes out of: a name or one of [`output_device::CHOICES`].
+    #[must_use]
+    pub fn output(self) -> String {
+        self.reported.output.get()
     }
 
     /// How much later than the browser says this device is heard, milliseconds.
@@ -270,7 +290,7 @@ impl Reported {
     }
 
     fn keep_delay(self, ms: i16) {
-        remembered::set_delay_ms(ms);
+        remembered::set_delay_ms(&self.output.get_untracked(), ms);
         self.delay_ms.set(ms);
     }
 

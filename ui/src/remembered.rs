@@ -1,4 +1,4 @@
-//! What the page remembers from visit to visit: volume, mute, delay, and the ids its players go by.
+//! What the page remembers from visit to visit: volume, mute, the delay of each output, and the ids its players go by.
 //!
 //! Storage may be missing, full or forbidden (private windows, blocked site data). Nothing here fails then: the
 //! page starts with its defaults and forgets.
@@ -12,6 +12,7 @@ const FIRST_VOLUME: u8 = 80;
 const CLIENT_ID: &str = "partyline.client_id";
 const VOLUME: &str = "partyline.volume";
 const MUTED: &str = "partyline.muted";
+const OUTPUT: &str = "partyline.output";
 const DELAY: &str = "partyline.delay_ms";
 
 /// Perceived loudness of the last visit, 0 to 100.
@@ -37,14 +38,24 @@ pub(crate) fn set_muted(muted: bool) {
     write(MUTED, if muted { "true" } else { "false" });
 }
 
-/// The delay trim of the last visit, milliseconds.
-pub(crate) fn delay_ms() -> i16 {
-    read(DELAY).and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The output of the last visit.
+pub(crate) fn output() -> Option<String> {
+    read(OUTPUT)
 }
 
-/// Keeps the delay trim for the next visit.
-pub(crate) fn set_delay_ms(ms: i16) {
-    write(DELAY, &ms.to_string());
+/// Keeps the output for the next visit.
+pub(crate) fn set_output(output: &str) {
+    write(OUTPUT, output);
+}
+
+/// The delay trim of an output, milliseconds.
+pub(crate) fn delay_ms(output: &str) -> i16 {
+    read(&format!("{DELAY}.{output}")).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Keeps the delay trim of an output for the next time that it is used.
+pub(crate) fn set_delay_ms(output: &str, ms: i16) {
+    write(&format!("{DELAY}.{output}"), &ms.to_string());
 }
 
 /// The id at `place` in the row of those that this browser's pages join parties with.

@@ -52,11 +52,23 @@ pub(crate) const KEY_ERROR: &str = "sync error, ±1 ms";
 pub(crate) const KEY_CLOCK: &str = "clock error";
 pub(crate) const KEY_BUFFER: &str = "buffer, 5 s";
 pub(crate) const DELAY: &str = "Delay";
+pub(crate) const OUTPUT_DEVICE: &str = "Heard through";
 pub(crate) const DELAY_MS: &str = "Delay in milliseconds";
 pub(crate) const DELAY_NOTE: &str = "Does this speaker lag behind the others, as Bluetooth speakers and televisions \
-    do? Add milliseconds until it does not. If it is ahead, take some away.";
+    do? Add milliseconds until it does not. If it is ahead, take some away. Each output keeps its own.";
 pub(crate) const COPY: &str = "Copy diagnostics";
 pub(crate) const COPIED: &str = "Copied";
+
+/// Something that sound comes out of, by its id or the system's name for it.
+pub(crate) fn output_device(id: &str) -> String {
+    match id {
+        "speakers" => "Built-in or wired speakers".to_owned(),
+        "headphones" => "Headphones".to_owned(),
+        "bluetooth" => "Bluetooth".to_owned(),
+        "tv" => "Television".to_owned(),
+        name => name.to_owned(),
+    }
+}
 
 /// What a step of the delay does.
 pub(crate) fn delay_step(ms: i16) -> String {

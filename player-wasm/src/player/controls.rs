@@ -66,6 +66,9 @@ impl Player {
     /// Moves the sound: the scheduler finds it in the wrong place and puts it right.
     pub(super) fn set_delay(&mut self, ms: i16) {
         self.config.delay_ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
+        if let Some(stream) = &mut self.stream {
+            stream.expect_jump();
+        }
         if self.link.is_open() {
             let static_delay_ms = Some(self.delay_on_the_wire());
             let player = PlayerState { static_delay_ms, ..PlayerState::default() };

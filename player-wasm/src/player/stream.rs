@@ -92,6 +92,13 @@ impl Stream {
         }
     }
 
+    /// The sound was moved on purpose.
+    pub(super) fn expect_jump(&mut self) {
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.expect_jump();
+        }
+    }
+
     /// Whether enough is known of the stream to let another one go for it.
     pub(super) fn can_take_over(&self) -> bool {
         self.mapping.is_some() && self.timeline.is_some()

@@ -223,6 +223,25 @@ impl Browser {
         Recording::parse(&value)
     }
 
+    /// Time of a core that the page's main thread took so far, seconds: with anything, and with scripts.
+    ///
+    /// # Errors
+    ///
+    /// When Chromium does not tell.
+    pub async fn busy_s(&self) -> Result<[f64; 2]> {
+        self.driver
+            .cdp()
+            .send_raw("Performance.enable", json!({ "timeDomain": "threadTicks" }))
+            .await?;
+        let told = self.driver.cdp().send_raw("Performance.getMetrics", json!({})).await?;
+        let metrics = told["metrics"].as_array().context("no metrics")?;
+        let value = |name| {
+            let metric = metrics.iter().find(|metric| metric["name"] == name);
+            metric.and_then(|metric| metric["value"].as_f64()).with_context(|| format!("no {name}"))
+        };
+        Ok([value("TaskDuration")?, value("ScriptDuration")?])
+    }
+
     /// What went wrong in the page without anybody catching it.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 // Whatever connects to a destination is connected to a recorder as well.
 (() => {
   const KEPT_SECONDS = 40;
-  const recorder = (window.__recorder = { contexts: [], errors: [], clicked: null });
+  const recorder = (window.__recorder = { contexts: [], errors: [], clicked: null, off: false });
   addEventListener('error', (event) => recorder.errors.push(String(event.message)));
   addEventListener('unhandledrejection', (event) => recorder.errors.push(String(event.reason)));
   addEventListener('click', (event) => (recorder.clicked = event.timeStamp), true);
@@ -25,7 +25,7 @@
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (target, ...rest) {
     const result = connect.call(this, target, ...rest);
-    if (target instanceof AudioDestinationNode && target.context instanceof AudioContext)
+    if (!recorder.off && target instanceof AudioDestinationNode && target.context instanceof AudioContext)
       connect.call(this, busOf(target.context));
     return result;
   };

@@ -37,6 +37,41 @@ async fn click_to_first_sound() -> Result<()> {
     browser.quit().await
 }
 
+/// Time over which the main thread is watched.
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// Percent of a core that the page's main thread takes: with anything, and with scripts.
+async fn main_thread_percent(browser: &Browser) -> Result<[f64; 2]> {
+    let mut ticks = tokio::time::interval(WATCHED);
+    ticks.tick().await;
+    let before = browser.busy_s().await?;
+    ticks.tick().await;
+    let after = browser.busy_s().await?;
+    Ok([0, 1].map(|i| 100.0 * (after[i] - before[i]) / WATCHED.as_secs_f64()))
+}
+
+#[tokio::test]
+async fn main_thread_of_a_playing_page() -> Result<()> {
+    let stage = Stage::start(&[]).await?;
+    let browser = Browser::start().await?;
+    browser.open(&stage.server.page_url()).await?;
+    browser.run("window.__recorder.off = true").await?;
+    let [idle, idle_scripts] = main_thread_percent(&browser).await?;
+    browser.click("join").await?;
+    browser.reaches("playing", PATIENCE).await?;
+    // What is needed for the start is done, and the output has settled.
+    let begun = browser.run("return performance.now()").await?;
+    let settled = format!("return performance.now() > {begun} + 35000");
+    browser.until(&settled, Duration::from_secs(60)).await?;
+    let [playing, playing_scripts] = main_thread_percent(&browser).await?;
+    let engine = playing_scripts - idle_scripts;
+    println!(
+        "main thread, percent of a core: idle {idle:.1}, playing {playing:.1}, of which the engine {engine:.1}"
+    );
+    assert!(engine <= 2.0, "the engine takes {engine:.1} % of a core");
+    browser.quit().await
+}
+
 #[tokio::test]
 async fn bytes_over_the_wire_until_first_sound() -> Result<()> {
     let stage = Stage::start(&[]).await?;

@@ -1,7 +1,8 @@
-//! How much later than the browser says this device is heard.
+//! What the sound comes out of, and how much later than the browser says it is heard there.
 
 use leptos::prelude::*;
 
+use crate::output_device::CHOICES;
 use crate::player_handle::PlayerHandle;
 use crate::texts;
 
@@ -30,9 +31,26 @@ pub fn Delay() -> impl IntoView {
             </button>
         }
     };
+    // What the browser names is a choice as long as it is the present one.
+    let outputs = move || {
+        let present = player.output();
+        let named = (!CHOICES.contains(&present.as_str())).then(|| present.clone());
+        let all = named.into_iter().chain(CHOICES.map(str::to_owned));
+        all.map(|id| {
+            let is_present = id == present;
+            view! { <option value=id.clone() selected=is_present>{texts::output_device(&id)}</option> }
+        })
+        .collect_view()
+    };
     let [far_back, back, on, far_on] = STEPS.map(step);
     view! {
         <div class="delay" role="group" aria-label=texts::DELAY>
+            <label class="delay-output">
+                <span>{texts::OUTPUT_DEVICE}</span>
+                <select data-testid="output" on:change=move |choice| player.set_output(event_target_value(&choice))>
+                    {outputs}
+                </select>
+            </label>
             <span class="delay-label">{texts::DELAY}</span>
             {far_back}
             {back}

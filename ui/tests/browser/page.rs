@@ -79,6 +79,12 @@ async fn the_delay_moves_in_steps_within_its_bounds_and_is_remembered() {
     until("the number follows", || shown(&page) == "9").await;
     let again = Page::open(NOBODY);
     until("the next visit begins with it", || shown(&again) == "9").await;
+    again.choose("output", "bluetooth");
+    until("another output has its own", || shown(&again) == "0").await;
+    again.click("delay-step-10", 1);
+    until("which moves", || shown(&again) == "10").await;
+    again.choose("output", "speakers");
+    until("and the first still has its", || shown(&again) == "9").await;
     again.type_into("delay", "9999");
     until("what is too much is cut", || shown(&again) == "5000").await;
     again.type_into("delay", "0");

@@ -7,7 +7,9 @@ use leptos::task::tick;
 use ui::app::App;
 use ui::server_address::ServerAddress;
 use wasm_bindgen::JsCast;
-use web_sys::{Event, HtmlElement, HtmlInputElement, MouseEvent, MouseEventInit};
+use web_sys::{
+    Event, HtmlElement, HtmlInputElement, HtmlSelectElement, MouseEvent, MouseEventInit,
+};
 
 /// Limit of every wait, milliseconds: far above what anything here takes, far below the runner's patience.
 const WAIT_MS_MAX: u32 = 10_000;
@@ -75,6 +77,13 @@ impl Page {
         let field = self.get(id).unchecked_into::<HtmlInputElement>();
         field.set_value(text);
         field.dispatch_event(&Event::new("change").unwrap()).unwrap();
+    }
+
+    /// Chooses `value` from the list with this `data-testid`.
+    pub(crate) fn choose(&self, id: &str, value: &str) {
+        let list = self.get(id).unchecked_into::<HtmlSelectElement>();
+        list.set_value(value);
+        list.dispatch_event(&Event::new("change").unwrap()).unwrap();
     }
 
     /// Where the volume slider stands.
