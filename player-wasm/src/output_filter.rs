@@ -274,11 +274,11 @@ impl OutputFilter {
         self.state[1] / MICROS_PER_SECOND as f64
     }
 
-    /// The reading that is expected at `at`; `None` before the first.
+    /// The offset at `at`, µs; `None` before the first reading.
     #[must_use]
-    pub fn expected_us(&self, at: ClientTime) -> Option<f64> {
+    pub fn offset_us(&self, at: ClientTime) -> Option<f64> {
         let (_, last) = self.span?;
-        Some(dot(SEEN, self.state) + self.state[1] * (at - last).as_secs_f64())
+        Some(self.state[0] + self.state[1] * (at - last).as_secs_f64())
     }
 
     /// Time from the first reading to the last, seconds.
@@ -405,7 +405,7 @@ mod tests {
             for offset_us in numbers {
                 for noise_us in numbers {
                     filter.update(ClientTime::from_micros(at), offset_us, noise_us);
-                    let _ = (filter.mapping(), filter.expected_us(ClientTime::from_micros(0)));
+                    let _ = (filter.mapping(), filter.offset_us(ClientTime::from_micros(0)));
                 }
             }
         }

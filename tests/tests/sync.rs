@@ -218,7 +218,7 @@ fn a_machine_that_slept_comes_back_in_step() {
 
 #[test]
 fn another_way_for_the_sound_is_taken_into_account_at_once() {
-    for ms in [20.0, 80.0, 250.0, -25.0] {
+    for ms in [4.0, 20.0, 80.0, 250.0, -25.0] {
         // What is rendered already is heard after the new latency, 30 ms and this: nobody can change that.
         let astray_ms = BOUNDS.astray_ms + f64::max(0.0, 30.0 + ms);
         survives(AddLatency(ms), 0.5, Bounds { astray_ms, disturbances: (0, 1), ..BOUNDS });
@@ -261,6 +261,22 @@ fn an_output_that_settles_slowly_is_borne() {
             ("and steady", InStep(10.0, 300.0)),
         ],
     );
+}
+
+/// Nobody can tell a path that is longer one way from a clock that is ahead: half the difference is an error that only
+/// the delay trim takes away.
+#[test]
+fn a_path_that_is_longer_one_way_shifts_by_half_of_that_and_no_more() {
+    let link = |delay_us| LinkProfile { delay_us, ..LinkProfile::LAN };
+    let mut world = World::new(WorldConfig { up: link(5_000.0), down: link(25_000.0), ..PAIR });
+    world.run(20.0);
+    world.take_report();
+    world.run(20.0);
+    let mut report = world.take_report();
+    for quantile in [0.01, 0.99] {
+        let error_us = report.error_us(quantile);
+        assert!((error_us - 10_000.0).abs() < 400.0, "{error_us} us");
+    }
 }
 
 #[test]
