@@ -62,7 +62,7 @@ async fn main_thread_of_a_playing_page() -> Result<()> {
     // What is needed for the start is done, and the output has settled.
     let begun = browser.run("return performance.now()").await?;
     let settled = format!("return performance.now() > {begun} + 35000");
-    browser.until(&settled, Duration::from_secs(60)).await?;
+    browser.until(&settled, Duration::from_mins(1)).await?;
     let [playing, playing_scripts] = main_thread_percent(&browser).await?;
     let engine = playing_scripts - idle_scripts;
     println!(
