@@ -110,9 +110,10 @@ fn wifi_that_sleeps() {
     );
 }
 
+/// In the first second the audio that fills the buffer is ahead of every reply.
 #[test]
 fn wifi_of_5_mbit() {
-    exact_within("narrow", LinkProfile::NARROW, 5.0, Bars { early_us: 1_000.0, late_us: 500.0 });
+    exact_within("narrow", LinkProfile::NARROW, 5.0, Bars { early_us: 1_500.0, late_us: 500.0 });
 }
 
 /// 60 ± 40 ms without any correlation: nothing but the fastest of many round trips tells the time.
