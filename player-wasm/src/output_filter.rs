@@ -26,13 +26,13 @@ const DRIFT_KEPT: f64 = 20.0;
 const WANDER: f64 = 0.032;
 /// Size of the fault at the output's start, µs.
 const FAULT_EARLY_US: f64 = 300.0;
+/// How long after the output's start the fault is as large as that, seconds: so long PulseAudio's library goes by a
+/// reading.
+const EARLY_S: f64 = 5.0;
 /// Size of the fault when all is well, µs.
 const FAULT_US: f64 = 60.0;
 /// Largest size of the fault that is thought possible, µs.
 const FAULT_US_MAX: f64 = 5_000.0;
-/// How long after the output's start the fault is as large as that, seconds: so long PulseAudio's library goes by a
-/// reading.
-const EARLY_S: f64 = 5.0;
 /// How long the fault stays as large as a reading showed it to be, seconds.
 const FAULT_HOLD_S: f64 = 3.0;
 /// Time constant of the fault, and of its size, seconds.
