@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__)); sys.path[:0] = [HERE, f'{HERE
 import audio, browser, netlab, place
 
 CONDS = {   # what happens to the impaired player(s); times are seconds after the last click
-    'steady':   dict(),
+    'steady':   dict(card_ms=170),
     'skew':     dict(ppm=[0, 60, -60, 30, -30, 90, -90, 15]),           # sound-card crystals differ
     'late':     dict(late=30),                                          # the last player joins 30 s after the others
     'busy':     dict(busy=dict(block_ms=1500, every_s=5, start=20)),    # page's main thread blocked
@@ -82,7 +82,7 @@ async def run_once(peers, cond, dur, out, a, spec):
     tag = f'rig{os.getpid()}'
     lab = netlab.NetLab(tag, n, tun=[d['k'] for d in players if d['impaired'] and spec.get('net')])
     ppm = spec.get('ppm'); 
-    au = audio.Audio(f'{out}/audio', n, [ppm[d['li'] % len(ppm)] for d in players] if ppm else None, a.backend)
+    au = audio.Audio(f'{out}/audio', n, [ppm[d['li'] % len(ppm)] for d in players] if ppm else None, a.backend, spec.get('card_ms', 85))
     procs, browsers, boosters, feeders, events = [], [], [], [], []
     T = lambda: time.monotonic()
     def ev(what, **kw): events.append(dict(t=T(), what=what, **kw))

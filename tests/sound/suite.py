@@ -11,8 +11,8 @@ TRIES, STALLS_MS = 3, 40        # a run with more than so much of standing still
 # together; s: seconds from the later click until a pair stays within 1 ms.
 SHORT = {'steady': (30, dict(p95_us=1000, dropouts=0))}
 FULL = {
-    'steady':   (600, dict(p95_us=150, max_us=1000, dropouts=0)),
-    'skew':     (120, dict(p95_us=200, dropouts=0, within_1ms_s=1)),
+    'steady':   (600, dict(p95_us=150, max_us=1000, dropouts=0, jumps=0)),
+    'skew':     (120, dict(p95_us=200, dropouts=0, jumps=0, within_1ms_s=1)),
     'late':     (60, dict(p95_us=200, dropouts=0, within_1ms_s=1)),
     'insecure': (120, dict(p95_us=1000, dropouts=0)),
     'busy':     (60, dict(p95_us=1000, dropouts=0)),

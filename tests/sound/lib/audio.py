@@ -84,7 +84,9 @@ def boost(pid, prio=9):
         except OSError as e: print('boost', t, e)
 
 class Audio:
-    def __init__(self, workdir, n, ppm=None, backend='dac'):
+    def __init__(self, workdir, n, ppm=None, backend='dac', card_ms=85):
+        # the cards' buffers, bytes: the system makes them a power of two
+        self.pipe = 1 << (card_ms * 48 * 8 - 1).bit_length()
         self.dir, self.n, self.backend = workdir, n, backend
         self.ppm = list(ppm or [])[:n] + [0.0] * max(0, n - len(ppm or []))
         self.sock = f'{workdir}/pulse.sock'
@@ -133,7 +135,7 @@ class Audio:
             raise RuntimeError('pulseaudio did not start: ' + open(f'{d}/pulse.log').read()[-2000:])
         boost(self.pa.pid)
         if self.backend == 'dac':
-            self.rec = subprocess.Popen([build('vdac'), d, os.environ.get('VDAC_TICK_US', '1000'), os.environ.get('VDAC_PIPE', '16384')] +
+            self.rec = subprocess.Popen([build('vdac'), d, os.environ.get('VDAC_TICK_US', '1000'), str(self.pipe)] +
                                         [f'{d}/fifo{k}:{self.ppm[k]}' for k in range(self.n)], stdin=subprocess.DEVNULL)
             # a silent stream per sink keeps its FIFO full; else a player's first second sees the FIFO fill up, which sends
             # libpulse's clock smoother 10 ms astray for 10 s (a real card does not do that)
