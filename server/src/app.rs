@@ -1,6 +1,7 @@
 //! Which path leads where, and what the handlers share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::middleware;
@@ -19,6 +20,8 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     /// Who is connected.
     pub(crate) roster: Arc<Roster>,
+    /// Connections so far.
+    pub(crate) accepted: AtomicU64,
     /// What the server tells about itself.
     pub(crate) identity: Arc<Identity>,
     /// Becomes true when connections are to be closed.

@@ -2,6 +2,7 @@
 //! a caller who passes the time in. The simulated world of the tests is that caller.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use protocol::time::ServerTime;
@@ -19,6 +20,7 @@ pub struct Party {
     line: Line,
     hub: Hub,
     identity: Arc<Identity>,
+    accepted: AtomicU64,
     has_more: bool,
 }
 
@@ -31,6 +33,7 @@ impl Party {
             line: Line::default(),
             hub: Hub::new(Group::new(name.to_owned(), name.to_owned())),
             identity: Arc::new(Identity { server_id: name.to_owned(), name: name.to_owned() }),
+            accepted: AtomicU64::new(0),
             has_more: true,
         }
     }
@@ -51,7 +54,8 @@ impl Party {
     /// A connection that was accepted at `now`.
     #[must_use]
     pub fn accept(&self, now: ServerTime) -> Connection {
-        Connection { session: Session::new(Arc::clone(&self.identity), now) }
+        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
+        Connection { session: Session::new(Arc::clone(&self.identity), number, now) }
     }
 }
 
@@ -90,7 +94,7 @@ impl Connection {
             Output::Message(message) => Next::Text(message.encode()),
             Output::Audio(chunk, format) => Next::Binary(chunk.message(format)),
             Output::Close(close) => Next::Close(close.code, close.reason),
-            Output::Wait(until, _) => Next::Wait(until),
+            Output::Wait(wait) => Next::Wait(wait.until),
         }
     }
 }

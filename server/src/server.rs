@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
@@ -101,6 +102,7 @@ impl Server {
         let state = Arc::new(App {
             hub: Arc::clone(&hub),
             roster: Arc::new(Roster::default()),
+            accepted: AtomicU64::new(0),
             identity: Arc::new(Identity { server_id, name: config.name }),
             shutdown: told.clone(),
             _alive: alive,

@@ -3,6 +3,8 @@
 pub mod browser;
 pub mod client;
 pub mod http;
+#[cfg(target_os = "linux")]
+pub mod load;
 pub mod plan;
 pub mod process;
 pub mod signal;

@@ -96,6 +96,15 @@ impl ServerProcess {
         self.ready_after
     }
 
+    /// Its number on this machine.
+    ///
+    /// # Errors
+    ///
+    /// When it is gone.
+    pub fn id(&self) -> Result<u32> {
+        self.child.id().context("the server is gone")
+    }
+
     /// Address of the page.
     #[must_use]
     pub fn page_url(&self) -> String {
@@ -114,8 +123,7 @@ impl ServerProcess {
     ///
     /// When the process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.child.id().context("the server is gone")?;
-        let pid = Pid::from_raw(i32::try_from(pid)?).context("no process id")?;
+        let pid = Pid::from_raw(i32::try_from(self.id()?)?).context("no process id")?;
         Ok(kill_process(pid, signal)?)
     }
 

@@ -10,11 +10,13 @@
 //! - `page`: the page, by trunk, rebuilt only when something it is made of changed
 //! - `run`: `build`, `party` and `dev`
 //! - `sim`: the simulated world, with its figures
+//! - `bench`: what many listeners cost
 //! - `sound`: how far apart pages are, measured from sound
 //! - `steps`: `check`, `test` and `e2e`
 //!
 //! It is compiled before anything else can be, so its only dependencies are small.
 
+mod bench;
 mod debian;
 mod page;
 mod plan;
@@ -45,6 +47,7 @@ cargo xtask <command>
   e2e [-- nextest options]   the browser tests alone
   sim [--full]               the simulated world, with figures; --full takes more than an hour
   sound [--full]             how far apart pages are, from recorded sound; --full takes 40 minutes
+  bench fanout [options]     what many real listeners cost; --listeners N --stalled N --churn N --seconds N
   setup                      install what building and testing needs, and say what was found
 ";
 
@@ -63,7 +66,7 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
     if args.first().is_some_and(|arg| arg == "--") {
         args.remove(0);
     }
-    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e" | "sim" | "sound");
+    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e" | "sim" | "sound" | "bench");
     if !takes_options && !args.is_empty() {
         bail!("`{command}` takes no options, but was given `{}`\n\n{HELP}", args.join(" "));
     }
@@ -81,6 +84,7 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
         "e2e" => steps::e2e(&shell, &args),
         "sim" => sim::run(&shell, &args),
         "sound" => sound::run(&shell, &args),
+        "bench" => bench::run(&shell, &args),
         "setup" => setup::report(&shell, Purpose::Test),
         other => bail!("no command `{other}`\n\n{HELP}"),
     }

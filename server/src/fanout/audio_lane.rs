@@ -4,6 +4,8 @@
 //! - the first chunk lies at least the start lead ahead (5.1, 5.4);
 //! - what is on the way and not yet heard never exceeds the client's capacity (5.2);
 //! - nothing is sent more than the lead ahead, and nothing that is already late (5.1);
+//! - listeners take turns: each is served at a moment of its own within a chunk's time, so that no reply to any of
+//!   them waits behind a burst to all;
 //! - a burst after a join is paced, so that time replies get through (lore of the wire, server side).
 
 use std::collections::VecDeque;
@@ -56,6 +58,8 @@ pub(crate) struct AudioLane {
     position: Option<Position>,
     ledger: Ledger,
     pace: Pace,
+    /// How much later than possible a chunk is sent.
+    turn: ServerSpan,
     skipped: u64,
 }
 
@@ -66,13 +70,15 @@ struct Position {
 }
 
 impl AudioLane {
-    /// A stream that starts at `now` with nothing sent.
-    pub(crate) fn new(terms: AudioTerms, now: ServerTime) -> Self {
+    /// A stream that starts at `now` with nothing sent. Once it is the lead ahead, its chunks are sent `turn` after the
+    /// first moment at which they could be.
+    pub(crate) fn new(terms: AudioTerms, turn: ServerSpan, now: ServerTime) -> Self {
         Self {
             terms,
             position: None,
             ledger: Ledger::default(),
             pace: Pace { credit: BURST, counted_at: now },
+            turn,
             skipped: 0,
         }
     }
@@ -133,7 +139,7 @@ impl AudioLane {
 
     /// What keeps `chunk` from being sent now, and until when.
     fn obstacle(&mut self, now: ServerTime, chunk: &Chunk) -> Option<(ServerTime, &'static str)> {
-        let earliest = chunk.play_at() - LEAD_MAX;
+        let earliest = chunk.play_at() - LEAD_MAX + self.turn;
         if now < earliest {
             return Some((earliest, "the lead"));
         }
@@ -241,10 +247,10 @@ mod tests {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(5_000), at(0));
         // 1,010 + 250 falls into the chunk of 1,250: the one after it is the first.
-        let mut lane = AudioLane::new(terms(), at(1_010));
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(1_010));
         let (sent, ..) = drain(&mut lane, at(1_010), &ring);
         assert_eq!(sent[0], at(1_300));
-        let mut lane = AudioLane::new(terms(), at(1_000));
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(1_000));
         assert_eq!(drain(&mut lane, at(1_000), &ring).0[0], at(1_250));
     }
 
@@ -252,7 +258,7 @@ mod tests {
     fn waits_for_a_chunk_when_none_is_far_enough_ahead() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(250), at(0));
-        let mut lane = AudioLane::new(terms(), at(0));
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(0));
         assert_eq!(drain(&mut lane, at(0), &ring), (vec![], None, "a chunk far enough ahead"));
         fill(&mut ring, at(250), at(300), at(0));
         assert_eq!(drain(&mut lane, at(0), &ring), (vec![at(250)], None, "the next chunk"));
@@ -262,7 +268,7 @@ mod tests {
     fn a_second_at_once_and_then_twice_real_time() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(5_000), at(0));
-        let mut lane = AudioLane::new(terms(), at(0));
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(0));
         let (sent, until, why) = drain(&mut lane, at(0), &ring);
         assert_eq!((sent.len(), until, why), (20, Some(at(25)), "pace"));
         assert!(drain(&mut lane, at(24), &ring).0.is_empty());
@@ -279,7 +285,7 @@ mod tests {
         for (capacity_bytes, chunks) in
             [(3 * CHUNK_BYTES, 3), (3 * CHUNK_BYTES - 1, 2), (4 * CHUNK_BYTES - 1, 3)]
         {
-            let mut lane = AudioLane::new(AudioTerms { capacity_bytes, ..terms() }, at(0));
+            let mut lane = AudioLane::new(AudioTerms { capacity_bytes, ..terms() }, ServerSpan::ZERO, at(0));
             let (sent, until, why) = drain(&mut lane, at(0), &ring);
             assert_eq!((sent.len(), why), (chunks, "room in the client's buffer"));
             // The chunk of 250 has been heard at 300, not a microsecond before.
@@ -299,7 +305,7 @@ mod tests {
             delay: ServerSpan::from_millis(100),
             ..terms()
         };
-        let mut lane = AudioLane::new(early, at(0));
+        let mut lane = AudioLane::new(early, ServerSpan::ZERO, at(0));
         assert_eq!(
             drain(&mut lane, at(0), &ring),
             (vec![at(250)], Some(at(200)), "room in the client's buffer")
@@ -314,7 +320,7 @@ mod tests {
         fill(&mut ring, at(0), at(5_000), at(0));
         let delay = ServerSpan::from_millis(10);
         let capacity_bytes = CHUNK_BYTES;
-        let mut lane = AudioLane::new(AudioTerms { delay, capacity_bytes, ..terms() }, at(0));
+        let mut lane = AudioLane::new(AudioTerms { delay, capacity_bytes, ..terms() }, ServerSpan::ZERO, at(0));
         assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
         // The socket was stuck until 390: the chunk of 400 would come just too late with its delay.
         assert_eq!(drain(&mut lane, at(390), &ring).0, [at(450)]);
@@ -325,7 +331,7 @@ mod tests {
     fn what_the_ring_has_forgotten_is_counted_too() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(1_000), at(0));
-        let mut lane = AudioLane::new(AudioTerms { capacity_bytes: CHUNK_BYTES, ..terms() }, at(0));
+        let mut lane = AudioLane::new(AudioTerms { capacity_bytes: CHUNK_BYTES, ..terms() }, ServerSpan::ZERO, at(0));
         assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
         fill(&mut ring, at(1_000), at(5_000), at(800));
         assert_eq!(drain(&mut lane, at(800), &ring).0, [at(850)]);
@@ -336,16 +342,27 @@ mod tests {
     fn never_more_than_the_lead_ahead() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(6_000), at(0));
-        let mut lane = AudioLane::new(AudioTerms { start_lead: LEAD_MAX, ..terms() }, at(0));
+        let mut lane = AudioLane::new(AudioTerms { start_lead: LEAD_MAX, ..terms() }, ServerSpan::ZERO, at(0));
         let (sent, until, why) = drain(&mut lane, at(0), &ring);
         assert_eq!((sent, until, why), (vec![at(5_000)], Some(at(50)), "the lead"));
+    }
+
+    #[test]
+    fn everybody_has_a_turn() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(6_000), at(0));
+        let terms = AudioTerms { start_lead: LEAD_MAX, ..terms() };
+        let mut lane = AudioLane::new(terms, ServerSpan::from_millis(30), at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring), (vec![], Some(at(30)), "the lead"));
+        assert!(drain(&mut lane, at(29), &ring).0.is_empty());
+        assert_eq!(drain(&mut lane, at(30), &ring), (vec![at(5_000)], Some(at(80)), "the lead"));
     }
 
     #[test]
     fn a_new_epoch_is_a_new_start_with_the_start_lead() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(400), at(0));
-        let mut lane = AudioLane::new(terms(), at(0));
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(0));
         assert_eq!(drain(&mut lane, at(0), &ring).0.len(), 3);
         for play_at in [1_500, 1_550, 1_600] {
             ring.push(chunk(at(play_at), 1), at(1_300));
@@ -357,7 +374,7 @@ mod tests {
     #[test]
     fn the_ledger_does_not_grow_with_the_party() {
         let mut ring = Ring::default();
-        let mut lane = AudioLane::new(terms(), at(0));
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(0));
         let mut now = at(0);
         let mut next = at(0);
         for _ in 0..2_000 {

@@ -14,14 +14,15 @@ use crate::group::{Group, TrackMark};
 #[derive(Debug)]
 pub(crate) struct Hub {
     stage: RwLock<Stage>,
-    version: watch::Sender<u64>,
+    changes: watch::Sender<u64>,
+    chunks: watch::Sender<u64>,
 }
 
 impl Hub {
     /// An empty ring, and `group`.
     pub(crate) fn new(group: Group) -> Self {
         let stage = RwLock::new(Stage { ring: Ring::default(), group });
-        Self { stage, version: watch::Sender::new(0) }
+        Self { stage, changes: watch::Sender::new(0), chunks: watch::Sender::new(0) }
     }
 
     /// The stage, to look at. Nobody may wait for anything while holding it: the pump wants to write.
@@ -30,35 +31,44 @@ impl Hub {
         self.stage.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes with every change of the stage.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.version.subscribe()
+    /// Changes with every change of the group.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Changes with every chunk. Few listeners look: most wait for their turn to send one that was there before.
+    pub(crate) fn chunks(&self) -> watch::Receiver<u64> {
+        self.chunks.subscribe()
     }
 
     /// Adds a chunk, and the tracks that begin in it.
     pub(crate) fn publish(&self, chunk: Chunk, marks: Vec<TrackMark>, now: ServerTime) {
         let chunk = Arc::new(chunk);
         let mut stage = self.write();
+        let is_news = !marks.is_empty() || !stage.group.has_begun();
         stage.group.begin();
         for mark in marks {
             stage.group.mark(mark, now);
         }
         stage.ring.push(chunk, now);
         drop(stage);
-        self.announce();
+        announce(&self.chunks);
+        if is_news {
+            announce(&self.changes);
+        }
     }
 
     /// There will be no more chunks; the last has been heard at `at`.
     pub(crate) fn end(&self, at: ServerTime) {
         self.write().group.end(at);
-        self.announce();
+        announce(&self.changes);
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Stage> {
         self.stage.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn announce(&self) {
-        self.version.send_modify(|version| *version += 1);
-    }
+fn announce(version: &watch::Sender<u64>) {
+    version.send_modify(|version| *version += 1);
 }

@@ -25,13 +25,13 @@ pub(crate) mod fixture {
 
     use super::chunk::Chunk;
     use super::ring::Ring;
-    use crate::pipeline::CHUNK_FRAMES;
     use crate::pipeline::chunker::Cut;
     use crate::pipeline::timeline::Stamp;
     use crate::source::CHANNELS;
 
-    /// Length of a whole chunk.
+    /// Length of the chunks here: nothing in the fan-out goes by the one that the pipeline makes.
     pub(crate) const CHUNK: ServerSpan = ServerSpan::from_millis(50);
+    const FRAMES: usize = 2_400;
 
     /// So many milliseconds.
     pub(crate) fn at(millis: i64) -> ServerTime {
@@ -42,7 +42,7 @@ pub(crate) mod fixture {
     pub(crate) fn chunk(play_at: ServerTime, epoch: u32) -> Arc<Chunk> {
         let cut = Cut {
             first: FrameIndex(0),
-            samples: vec![0.25; CHUNK_FRAMES * CHANNELS].into(),
+            samples: vec![0.25; FRAMES * CHANNELS].into(),
             resolution_bits: 16,
         };
         Arc::new(Chunk::new(cut, Stamp { play_at, end: play_at + CHUNK, epoch }))

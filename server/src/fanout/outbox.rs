@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use protocol::message::{ServerMessage, StreamFormat, StreamStart, UnstampedTimeReply};
-use protocol::time::ServerTime;
+use protocol::time::{ServerSpan, ServerTime};
 
 use super::audio_lane::{AudioLane, AudioTerms, LaneOutput};
 use super::chunk::Chunk;
@@ -70,13 +70,25 @@ pub(crate) enum Output {
     Audio(Arc<Chunk>, WireFormat),
     /// Close, and ask no more.
     Close(Close),
-    /// Nothing until this time or until something happens. The text says what is waited for.
-    Wait(Option<ServerTime>, &'static str),
+    /// Nothing for now.
+    Wait(Wait),
+}
+
+/// What a connection with nothing to send waits for, besides what its client says and what happens to the party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// This time.
+    pub(crate) until: Option<ServerTime>,
+    /// Another chunk.
+    pub(crate) for_chunk: bool,
+    /// The same in words.
+    pub(crate) why: &'static str,
 }
 
 /// The lanes of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    turn: ServerSpan,
     replies: VecDeque<UnstampedTimeReply>,
     control: VecDeque<ServerMessage>,
     audio: Option<AudioLane>,
@@ -84,6 +96,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Empty lanes. See [`AudioLane::new`] for the `turn`.
+    pub(crate) fn new(turn: ServerSpan) -> Self {
+        Self { turn, ..Self::default() }
+    }
+
     /// Queues the answer to `client/time`.
     pub(crate) fn push_time_reply(&mut self, reply: UnstampedTimeReply) {
         if self.replies.len() >= REPLIES_MAX {
@@ -118,7 +135,7 @@ impl Outbox {
     pub(crate) fn start_audio(&mut self, terms: AudioTerms, now: ServerTime) {
         match &mut self.audio {
             Some(lane) => lane.set_terms(terms),
-            None => self.audio = Some(AudioLane::new(terms, now)),
+            None => self.audio = Some(AudioLane::new(terms, self.turn, now)),
         }
         self.push(stream_start(terms.format));
     }
@@ -164,7 +181,7 @@ impl Outbox {
             return Output::Close(close.clone());
         }
         let Some(lane) = &mut self.audio else {
-            return Output::Wait(None, "a message");
+            return Output::Wait(Wait { until: None, for_chunk: false, why: "a message" });
         };
         let skipped = lane.skipped();
         let output = lane.poll(now, ring);
@@ -174,7 +191,9 @@ impl Outbox {
         match output {
             LaneOutput::Send(chunk) => Output::Audio(chunk, lane.format()),
             LaneOutput::Restarted => Output::Message(stream_start(lane.format())),
-            LaneOutput::Wait(until, why) => Output::Wait(until, why),
+            LaneOutput::Wait(until, why) => {
+                Output::Wait(Wait { until, for_chunk: until.is_none(), why })
+            }
         }
     }
 }
@@ -207,7 +226,7 @@ mod tests {
     use super::*;
     use crate::fanout::fixture::{at, fill};
     use protocol::message::{GroupUpdate, PlaybackState, ServerState, StreamEnd};
-    use protocol::time::{ClientTime, ServerSpan};
+    use protocol::time::ClientTime;
 
     fn reply(number: i64) -> UnstampedTimeReply {
         UnstampedTimeReply {

@@ -91,7 +91,7 @@ mod tests {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(60_000), at(0));
         assert_eq!(ring.chunks.len(), CHUNKS_MAX);
-        assert_eq!(CHUNKS_MAX, 200);
+        assert_eq!(CHUNKS_MAX, 100);
         assert_eq!(ring.first_from(at(60_000)), Cursor(1_200));
         assert!(ring.get(Cursor(1_200)).is_none());
     }

@@ -66,6 +66,11 @@ impl Group {
         &self.name
     }
 
+    /// Whether there was audio at all.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
+    }
+
     /// There is audio now, or soon.
     pub(crate) fn begin(&mut self) {
         self.begun = true;

@@ -4,6 +4,7 @@
 //! session wants sent. A write that waits for a slow peer therefore never stops reading, and the lock is
 //! held for no longer than a decision takes: messages are made into bytes outside of it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, tim
 
 use crate::app::App;
 use crate::fanout::count::Registration;
-use crate::fanout::outbox::{Close, Output, close_code};
+use crate::fanout::outbox::{Close, Output, Wait, close_code};
 use crate::host_clock;
 use crate::session::Session;
 
@@ -74,7 +75,8 @@ impl Shared {
 }
 
 async fn run(socket: WebSocket, app: Arc<App>) {
-    let session = Session::new(Arc::clone(&app.identity), host_clock::now());
+    let number = app.accepted.fetch_add(1, Ordering::Relaxed);
+    let session = Session::new(Arc::clone(&app.identity), number, host_clock::now());
     let shared = Arc::new(Shared { session: Mutex::new(session), changed: Notify::new() });
     let (sink, stream) = socket.split();
     let reader = Reader { stream, shared: Arc::clone(&shared), app: Arc::clone(&app), seat: None };
@@ -82,7 +84,8 @@ async fn run(socket: WebSocket, app: Arc<App>) {
         sink,
         shared,
         reader: tokio::spawn(reader.run()),
-        version: app.hub.subscribe(),
+        changes: app.hub.changes(),
+        chunks: app.hub.chunks(),
         shutdown: app.shutdown.clone(),
         app,
     };
@@ -188,7 +191,8 @@ struct Writer {
     sink: SplitSink<WebSocket, Message>,
     shared: Arc<Shared>,
     reader: JoinHandle<()>,
-    version: watch::Receiver<u64>,
+    changes: watch::Receiver<u64>,
+    chunks: watch::Receiver<u64>,
     shutdown: watch::Receiver<bool>,
     app: Arc<App>,
 }
@@ -209,7 +213,8 @@ impl Writer {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             // Seen before the stage is looked at, so that no change falls in between.
-            self.version.mark_unchanged();
+            self.changes.mark_unchanged();
+            self.chunks.mark_unchanged();
             let message = match self.poll() {
                 Output::TimeReply(reply) => {
                     // Read when the bytes are made, the last moment before they leave: half of any delay
@@ -223,9 +228,9 @@ impl Writer {
                     self.close(close).await;
                     break;
                 }
-                Output::Wait(until, why) => {
-                    tracing::trace!(?until, why, "waiting");
-                    match self.wait(until, &mut ping).await {
+                Output::Wait(wait) => {
+                    tracing::trace!(?wait, "waiting");
+                    match self.wait(wait, &mut ping).await {
                         Woken::Again => continue,
                         Woken::Ping => Message::Ping(Bytes::new()),
                         Woken::Gone => break,
@@ -245,9 +250,9 @@ impl Writer {
         self.shared.session().poll_output(host_clock::now(), &stage)
     }
 
-    async fn wait(&mut self, until: Option<ServerTime>, ping: &mut Interval) -> Woken {
+    async fn wait(&mut self, wait: Wait, ping: &mut Interval) -> Woken {
         let timer = async {
-            match until {
+            match wait.until {
                 Some(until) => {
                     let micros = (until - host_clock::now()).as_micros();
                     sleep(Duration::from_micros(u64::try_from(micros).unwrap_or(0))).await;
@@ -258,7 +263,8 @@ impl Writer {
         tokio::select! {
             () = self.shared.changed.notified() => Woken::Again,
             // Errors only without a hub, and `app` holds it.
-            _ = self.version.changed() => Woken::Again,
+            _ = self.changes.changed() => Woken::Again,
+            _ = self.chunks.changed(), if wait.for_chunk => Woken::Again,
             () = timer => Woken::Again,
             _ = ping.tick() => Woken::Ping,
             Ok(()) = self.shutdown.changed() => {

@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn chunks_are_gapless_and_the_last_one_is_short() {
         let mut line = Line::default();
-        let (chunks, _) = make(&mut line, &mut Score::new(&[("one", 12_010)]), at(0));
+        let (chunks, _) = make(&mut line, &mut Score::new(&[("one", 24_010)]), at(0));
         assert_eq!(chunks.len(), 6);
         assert!(chunks.windows(2).all(|pair| pair[0].end() == pair[1].play_at()));
         assert_eq!(chunks[5].duration(), ServerSpan::from_micros(208));
@@ -249,15 +249,16 @@ mod tests {
     fn a_stall_in_a_track_moves_its_progress_with_it() {
         let mut line = Line::default();
         let mut score = Score::new(&[("one", 48_000)]);
-        line.fill(&mut score);
-        line.fill(&mut score);
-        line.fill(&mut score);
+        for _ in 0..5 {
+            line.fill(&mut score);
+        }
         assert!(line.next(at(0), false).is_some());
-        line.fill(&mut score);
-        line.fill(&mut score);
+        for _ in 0..5 {
+            line.fill(&mut score);
+        }
         let (chunk, marks) = line.next(at(3_000), false).unwrap();
         assert_eq!((chunk.epoch(), chunk.play_at()), (1, at(4_000)));
-        assert_eq!((marks[0].from, marks[0].progress_ms), (at(4_000), 50));
+        assert_eq!((marks[0].from, marks[0].progress_ms), (at(4_000), 100));
     }
 
     #[test]

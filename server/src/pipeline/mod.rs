@@ -10,11 +10,17 @@ pub(crate) mod timeline;
 
 use protocol::time::ServerSpan;
 
-/// Frames in a chunk: 50 ms at 48 kHz.
+use crate::source::RATE_HZ;
+
+/// Frames in a chunk: 100 ms at 48 kHz.
 ///
-/// The wire allows 15 to 150 ms. Shorter chunks cost a wake-up and a header each for every listener; longer
+/// The wire allows 15 to 150 ms. Shorter chunks cost a wake-up, a write and a header each for every listener; longer
 /// ones make a joining listener wait up to a chunk longer for its first sound, and make one loss longer.
-pub(crate) const CHUNK_FRAMES: usize = 2_400;
+pub(crate) const CHUNK_FRAMES: usize = 4_800;
+
+/// Length of a whole chunk.
+pub(crate) const CHUNK_SPAN: ServerSpan =
+    ServerSpan::from_micros(1_000_000 * CHUNK_FRAMES as i64 / RATE_HZ as i64);
 
 /// How far ahead of the clock audio is made and sent at most.
 ///

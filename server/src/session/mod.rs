@@ -24,9 +24,10 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use self::negotiation::{Client, negotiate};
 use self::player::PlayerRole;
-use crate::fanout::outbox::{Close, Outbox, Output, close_code};
+use crate::fanout::outbox::{Close, Outbox, Output, Wait, close_code};
 use crate::fanout::stage::Stage;
 use crate::group::Group;
+use crate::pipeline::CHUNK_SPAN;
 
 /// How long a client may take for its hello. A person's phone on a bad network needs a second; a connection
 /// that says nothing must not be kept for long.
@@ -71,12 +72,12 @@ struct Active {
 }
 
 impl Session {
-    /// A connection that was accepted at `now`.
-    pub(crate) fn new(identity: Arc<Identity>, now: ServerTime) -> Self {
+    /// A connection that was accepted at `now`, the `number`th of all.
+    pub(crate) fn new(identity: Arc<Identity>, number: u64, now: ServerTime) -> Self {
         Self {
             identity,
             phase: Phase::Greeting { until: now + HELLO_WITHIN },
-            outbox: Outbox::default(),
+            outbox: Outbox::new(turn(number)),
             complaints: 0,
         }
     }
@@ -152,10 +153,10 @@ impl Session {
             self.phase = Phase::Closing;
         }
         match (output, timer) {
-            (Output::Wait(until, _), Some((earlier, why)))
-                if until.is_none_or(|until| earlier < until) =>
+            (Output::Wait(wait), Some((earlier, why)))
+                if wait.until.is_none_or(|until| earlier < until) =>
             {
-                Output::Wait(Some(earlier), why)
+                Output::Wait(Wait { until: Some(earlier), why, ..wait })
             }
             (output, _) => output,
         }
@@ -280,6 +281,15 @@ impl Active {
         }
         wake
     }
+}
+
+/// When within a chunk's time the `number`th connection is served: any number of successive ones are spread evenly.
+///
+/// Source: multiples of the golden ratio's fraction, as in Knuth, "The Art of Computer Programming" 3, 6.4.
+fn turn(number: u64) -> ServerSpan {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    let part = number.wrapping_mul(GOLDEN) >> 32;
+    ServerSpan::from_micros((CHUNK_SPAN.as_micros() * part as i64) >> 32)
 }
 
 fn group_update(group: &Group, playback: PlaybackState) -> ServerMessage {

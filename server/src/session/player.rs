@@ -9,8 +9,7 @@ use crate::fanout::audio_lane::AudioTerms;
 use crate::fanout::outbox::{Close, close_code};
 use crate::group::View;
 use crate::pipeline::encoder::WireFormat;
-use crate::pipeline::{CHUNK_FRAMES, LEAD_MAX};
-use crate::source::RATE_HZ;
+use crate::pipeline::{CHUNK_SPAN, LEAD_MAX};
 
 /// How long a client may take for its first `client/state` before it is taken for one that sends none
 /// (wire reference 8.1).
@@ -33,9 +32,8 @@ const MIN_BUFFER_MS: u32 = 1_000;
 const START_LEAD_MS_MIN: u32 = 50;
 
 /// Longest start lead: the audio that is made ahead, less two chunks, so that one is always found.
-const START_LEAD_MAX: ServerSpan = ServerSpan::from_micros(
-    LEAD_MAX.as_micros() - 2 * 1_000_000 * CHUNK_FRAMES as i64 / RATE_HZ as i64,
-);
+const START_LEAD_MAX: ServerSpan =
+    ServerSpan::from_micros(LEAD_MAX.as_micros() - 2 * CHUNK_SPAN.as_micros());
 
 /// A client's player role.
 #[derive(Debug)]

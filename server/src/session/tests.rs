@@ -47,7 +47,7 @@ impl Scene {
         let identity = Identity { server_id: "server".to_owned(), name: "Party".to_owned() };
         let group = Group::new("group".to_owned(), "Party".to_owned());
         Self {
-            session: Session::new(Arc::new(identity), at(0)),
+            session: Session::new(Arc::new(identity), 0, at(0)),
             stage: Stage { ring: Ring::default(), group },
             sent: Vec::new(),
         }
@@ -94,7 +94,7 @@ impl Scene {
     /// When and why the session wants to be woken.
     fn wake(&mut self, millis: i64) -> (Option<ServerTime>, &'static str) {
         match self.session.poll_output(at(millis), &self.stage) {
-            Output::Wait(until, why) => (until, why),
+            Output::Wait(wait) => (wait.until, wait.why),
             output => panic!("still has {output:?}"),
         }
     }
@@ -214,9 +214,9 @@ fn a_hello_that_is_out_of_bounds_is_refused_with_a_reason() {
         ),
         (hello_of(r#""player@v1""#, "", 1 << 20), close_code::UNSUPPORTED, "no common format"),
         (
-            hello_of(r#""player@v1""#, PCM_16, 9_608),
+            hello_of(r#""player@v1""#, PCM_16, 19_208),
             close_code::UNSUPPORTED,
-            "buffer_capacity 9608 is too small: a chunk has 9609 bytes",
+            "buffer_capacity 19208 is too small: a chunk has 19209 bytes",
         ),
     ] {
         let mut scene = Scene::playing();
@@ -227,7 +227,7 @@ fn a_hello_that_is_out_of_bounds_is_refused_with_a_reason() {
         assert!(close.reason.len() <= 123);
     }
     let mut scene = Scene::playing();
-    let smallest = hello_of(r#""player@v1""#, PCM_16, 9_609);
+    let smallest = hello_of(r#""player@v1""#, PCM_16, 19_209);
     assert_eq!(scene.text(0, &smallest), ["server/hello", "group/update"]);
 }
 
@@ -320,7 +320,7 @@ fn a_hostile_lead_is_clamped_to_what_is_made() {
     scene.text(0, state);
     let Phase::Active(active) = &scene.session.phase else { panic!("closed") };
     let terms = active.client.player.as_ref().unwrap().terms();
-    assert_eq!(terms.start_lead, ServerSpan::from_millis(4_900));
+    assert_eq!(terms.start_lead, ServerSpan::from_millis(4_800));
     assert_eq!(terms.delay, ServerSpan::from_millis(5_000));
 }
 
@@ -347,7 +347,7 @@ fn the_first_format_that_can_be_made_is_taken_and_may_be_changed_in_place() {
 #[test]
 fn a_format_too_large_for_the_client_is_not_granted() {
     let mut scene = Scene::playing();
-    scene.text(0, &hello_of(r#""player@v1""#, PCM_16, 10_000));
+    scene.text(0, &hello_of(r#""player@v1""#, PCM_16, 20_000));
     scene.text(0, STATE);
     let wish = r#"{"type":"stream/request-format","payload":{"player":{"bit_depth":24}}}"#;
     assert_eq!(scene.text(0, wish), ["stream/start"]);
@@ -497,4 +497,15 @@ proptest! {
             Some(other) => prop_assert!(false, "{other:?} came first"),
         }
     }
+}
+
+#[test]
+fn turns_are_spread_evenly_over_a_chunk() {
+    let mut turns: Vec<_> = (0..100).map(turn).collect();
+    turns.sort_unstable();
+    let mut ends = turns.iter().skip(1).copied().chain([CHUNK_SPAN]);
+    let widest = turns.iter().filter_map(|&turn| Some(ends.next()? - turn)).max();
+    // A hundredth each, and never more than two of those between neighbours.
+    assert!(widest <= Some(ServerSpan::from_millis(2)), "{widest:?}");
+    assert!(turns[0] >= ServerSpan::ZERO && turns[99] < CHUNK_SPAN);
 }

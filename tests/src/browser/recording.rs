@@ -114,6 +114,16 @@ impl Recording {
         Some(self.first_frame + at as i64)
     }
 
+    /// The part of it from `frame` on.
+    #[must_use]
+    pub fn since(mut self, frame: i64) -> Self {
+        let skipped = usize::try_from(frame - self.first_frame).unwrap_or(0).min(self.left.len());
+        self.left.drain(..skipped);
+        self.right.drain(..skipped);
+        self.first_frame += skipped as i64;
+        self
+    }
+
     /// When `frame` is heard, milliseconds on the page's clock, by `getOutputTimestamp()`.
     ///
     /// The median over the readings within a second: each is good to a fraction of a millisecond, and

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use e2e::browser::Browser;
 
-use crate::{PATIENCE, Stage};
+use crate::{FRAMES, PATIENCE, PIECE_SECONDS, Stage, round_starts_ms};
 
 /// Joins that the median is taken of.
 const JOINS: usize = 20;
@@ -15,6 +15,7 @@ async fn click_to_first_sound() -> Result<()> {
     let stage = Stage::start(&[]).await?;
     let browser = Browser::start().await?;
     let mut to_sound_ms = Vec::with_capacity(JOINS);
+    let mut rounds_ms = Vec::with_capacity(JOINS);
     for _ in 0..JOINS {
         browser.open(&stage.server.page_url()).await?;
         browser.click("join").await?;
@@ -23,6 +24,11 @@ async fn click_to_first_sound() -> Result<()> {
         let first = recording.first_sound().context("silence")?;
         let clicked = recording.clicked_ms.context("no click")?;
         to_sound_ms.push(recording.heard_at_ms(first)? - clicked);
+        let faded_in = first + i64::from(recording.rate_hz) / 20;
+        let recording = recording.since(faded_in);
+        let left = stage.reference(0, recording.rate_hz)?;
+        let pieces = recording.pieces(0, &left, PIECE_SECONDS)?.into_iter().take(4).collect();
+        rounds_ms.push(round_starts_ms(&(recording, pieces))?);
         browser.click("stop").await?;
         browser.reaches("idle", PATIENCE).await?;
     }
@@ -34,7 +40,26 @@ async fn click_to_first_sound() -> Result<()> {
         to_sound_ms[JOINS - 1]
     );
     assert!(median <= 600.0, "{to_sound_ms:?}");
+    let apart_ms = out_of_step_ms(&rounds_ms);
+    println!(
+        "the first quarter of a second is out of step by: median {:.2} ms, most {:.2} ms",
+        apart_ms[JOINS / 2],
+        apart_ms[JOINS - 1]
+    );
+    assert!(apart_ms[JOINS / 2] <= 5.0, "{apart_ms:?}");
     browser.quit().await
+}
+
+/// How far each join is from the median of all, in order: the server's timeline is the same for all of them.
+fn out_of_step_ms(rounds_ms: &[f64]) -> Vec<f64> {
+    let round_ms = FRAMES as f64 / 48.0;
+    let wrapped = |ms: f64| (ms + round_ms / 2.0).rem_euclid(round_ms) - round_ms / 2.0;
+    let mut phases: Vec<f64> = rounds_ms.iter().map(|ms| wrapped(ms - rounds_ms[0])).collect();
+    phases.sort_by(f64::total_cmp);
+    let middle = phases[phases.len() / 2];
+    let mut apart_ms: Vec<f64> = phases.iter().map(|ms| (ms - middle).abs()).collect();
+    apart_ms.sort_by(f64::total_cmp);
+    apart_ms
 }
 
 /// Time over which the main thread is watched.

@@ -1,0 +1,235 @@
+//! One listener, and what all of them hear.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::{SinkExt, StreamExt};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::client::{Hello, state};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Longest wait for a join, and for a chunk of a stream that runs.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a listener stays that comes and goes.
+const BRIEF: Duration = Duration::from_secs(2);
+/// How often a listener asks for the time: as the page does once it has settled.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+/// Read buffer of a connection, bytes: more than a chunk.
+const READ_BUFFER_BYTES: usize = 32 << 10;
+/// Byte that begins an audio chunk, and the length of its header (wire reference 3.2).
+const AUDIO_CHUNK: u8 = 4;
+const HEADER_BYTES: usize = 9;
+/// 16-bit stereo.
+const FRAME_BYTES: usize = 4;
+const RATE_HZ: i64 = 48_000;
+/// What a timestamp's rounding may move a chunk's end from the next one's start, µs.
+const ROUNDING_US: i64 = 1;
+
+/// What a listener does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Listens to the end.
+    Stays,
+    /// Leaves after two seconds.
+    Brief,
+    /// Asks for the stream and does not read.
+    Stalled,
+}
+
+/// What was heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Chunks of those who stay.
+    pub(super) chunks: u64,
+    pub(super) bytes: u64,
+    /// How long before its time each chunk came, ms.
+    pub(super) leads_ms: Vec<f32>,
+    /// Chunks that came after their time.
+    pub(super) late: u64,
+    /// Chunks that did not begin where the one before ended.
+    pub(super) gaps: u64,
+    /// Chunks that are not what the source has there.
+    pub(super) wrong: u64,
+    /// From `client/time` to its answer, ms.
+    pub(super) round_trips_ms: Vec<f32>,
+    /// From the first packet of a connection to its first chunk, ms, of those who come and go.
+    pub(super) joins_ms: Vec<f32>,
+    /// Connections that ended otherwise than they should have, and why the first did.
+    pub(super) lost: u64,
+    pub(super) why: Option<String>,
+}
+
+/// What all listeners share.
+#[derive(Debug)]
+pub(super) struct Ears {
+    /// The sound, twice, so that a chunk across the loop's seam is one slice.
+    sound: Vec<u8>,
+    /// A timestamp and the frame of the sound that is heard then.
+    anchor: Cell<Option<(i64, i64)>>,
+    cadence: Cell<Option<(usize, Duration)>>,
+    counts: Cell<bool>,
+    pub(super) heard: RefCell<Heard>,
+}
+
+/// Now, on the clock that the server uses on the same machine, µs.
+fn now_us() -> i64 {
+    let read = clock_gettime(ClockId::MonotonicRaw);
+    read.tv_sec * 1_000_000 + read.tv_nsec / 1_000
+}
+
+impl Ears {
+    pub(super) fn new(sound: Vec<u8>) -> Self {
+        let mut twice = sound.clone();
+        twice.extend_from_slice(&sound);
+        Self {
+            sound: twice,
+            anchor: Cell::default(),
+            cadence: Cell::default(),
+            counts: Cell::default(),
+            heard: RefCell::default(),
+        }
+    }
+
+    /// From now on counts.
+    pub(super) fn begin(&self) {
+        self.counts.set(true);
+    }
+
+    /// What ends from now on ends because the measurement is over.
+    pub(super) fn end(&self) {
+        self.counts.set(false);
+    }
+
+    /// Bytes of a chunk on the wire, frame header included, and how often one comes.
+    pub(super) fn cadence(&self) -> Option<(usize, Duration)> {
+        self.cadence.get()
+    }
+
+    /// Takes a chunk. Returns when the next one is due if there is no gap.
+    fn hear(&self, message: &[u8], due_us: Option<i64>, stays: bool) -> Result<i64> {
+        let came_us = now_us();
+        let (header, audio) = message.split_at_checked(HEADER_BYTES).context("no header")?;
+        let (kind, stamp) = header.split_first().context("no header")?;
+        anyhow::ensure!(*kind == AUDIO_CHUNK, "binary message {kind}");
+        let at_us = i64::from_be_bytes(stamp.try_into()?);
+        let frames = i64::try_from(audio.len() / FRAME_BYTES)?;
+        let lasts_us = frames * 1_000_000 / RATE_HZ;
+        // Of a frame on the wire: two bytes, and two or eight for the length.
+        let framing = if message.len() > usize::from(u16::MAX) { 10 } else { 4 };
+        let every = Duration::from_micros(u64::try_from(lasts_us)?);
+        self.cadence.set(Some((message.len() + framing, every)));
+        if stays && self.counts.get() {
+            let is_right = self.is_right(at_us, audio);
+            let mut heard = self.heard.borrow_mut();
+            heard.chunks += 1;
+            heard.bytes += message.len() as u64;
+            let lead_us = at_us - came_us;
+            heard.leads_ms.push(lead_us as f32 / 1e3);
+            heard.late += u64::from(lead_us < 0);
+            heard.gaps += u64::from(due_us.is_some_and(|due| (due - at_us).abs() > ROUNDING_US));
+            heard.wrong += u64::from(!is_right);
+        }
+        Ok(at_us + lasts_us)
+    }
+
+    /// Whether the sound has `audio` at this time.
+    fn is_right(&self, at_us: i64, audio: &[u8]) -> bool {
+        let frames = (self.sound.len() / 2 / FRAME_BYTES) as i64;
+        let (then_us, then) = if let Some(anchor) = self.anchor.get() {
+            anchor
+        } else {
+            let start = &audio[..audio.len().min(64)];
+            let found = self.sound.windows(start.len()).step_by(FRAME_BYTES);
+            let Some(frame) = found.enumerate().find(|(_, at)| *at == start) else { return false };
+            let anchor = (at_us, frame.0 as i64);
+            self.anchor.set(Some(anchor));
+            anchor
+        };
+        let since = ((at_us - then_us) as f64 * RATE_HZ as f64 / 1e6).round() as i64;
+        let from = (then + since).rem_euclid(frames) as usize * FRAME_BYTES;
+        self.sound.get(from..from + audio.len()) == Some(audio)
+    }
+
+    fn round_trip(&self, text: &str) {
+        let came_us = now_us();
+        if !self.counts.get() || !text.contains("server/time") {
+            return;
+        }
+        let reply: Option<Value> = serde_json::from_str(text).ok();
+        let sent_us = reply.and_then(|reply| reply["payload"]["client_transmitted"].as_i64());
+        if let Some(sent_us) = sent_us {
+            self.heard.borrow_mut().round_trips_ms.push((came_us - sent_us) as f32 / 1e3);
+        }
+    }
+}
+
+/// Connects and listens. What goes wrong while it counts is noted.
+pub(super) async fn run(url: String, name: String, kind: Kind, ears: Rc<Ears>) {
+    if let Err(error) = listen(&url, &name, kind, &ears).await
+        && (ears.counts.get() || kind == Kind::Stays)
+        && kind != Kind::Stalled
+    {
+        let mut heard = ears.heard.borrow_mut();
+        heard.lost += 1;
+        heard.why.get_or_insert_with(|| format!("{name}: {error:#}"));
+    }
+}
+
+async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
+    let began = Instant::now();
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0);
+    let connected = connect_async_with_config(url, Some(config), true);
+    let (mut socket, _) = timeout(PATIENCE, connected).await??;
+    send(&mut socket, &Hello::pcm16(name).message()).await?;
+    send(&mut socket, &state(250)).await?;
+    if kind == Kind::Stalled {
+        return std::future::pending().await;
+    }
+    let mut due_us = None;
+    // Not all at the same moment.
+    let first = Instant::now() + ASK_EVERY.mul_f64(f64::from(now_us() as u16) / 65_536.0);
+    let mut ask = interval_at(first, ASK_EVERY);
+    let leave = sleep(if kind == Kind::Brief { BRIEF } else { Duration::MAX });
+    tokio::pin!(leave);
+    loop {
+        let message = tokio::select! {
+            message = timeout(PATIENCE, socket.next()) => message.context("nothing comes")?,
+            _ = ask.tick() => {
+                let payload = json!({"client_transmitted": now_us()});
+                send(&mut socket, &json!({"type": "client/time", "payload": payload})).await?;
+                continue;
+            }
+            () = &mut leave => {
+                return Ok(timeout(PATIENCE, socket.close(None)).await??);
+            }
+        };
+        match message.context("the connection ended")?? {
+            Message::Binary(bytes) => {
+                if due_us.is_none() && kind == Kind::Brief && ears.counts.get() {
+                    let took_ms = began.elapsed().as_secs_f32() * 1e3;
+                    ears.heard.borrow_mut().joins_ms.push(took_ms);
+                }
+                due_us = Some(ears.hear(&bytes, due_us, kind == Kind::Stays)?);
+            }
+            Message::Text(text) => ears.round_trip(&text),
+            Message::Close(frame) => bail!("closed: {frame:?}"),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+}
+
+async fn send(socket: &mut Socket, message: &Value) -> Result<()> {
+    Ok(timeout(PATIENCE, socket.send(Message::text(message.to_string()))).await??)
+}
