@@ -10,6 +10,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::fanout::count::Roster;
 use crate::fanout::hub::Hub;
+use crate::http::gate::Gate;
+use crate::http::origins::Origins;
 use crate::http::{assets, headers, socket, status};
 use crate::session::Identity;
 
@@ -20,6 +22,10 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     /// Who is connected.
     pub(crate) roster: Arc<Roster>,
+    /// Who may come in.
+    pub(crate) gate: Arc<Gate>,
+    /// Whose pages may listen.
+    pub(crate) origins: Origins,
     /// Connections so far.
     pub(crate) accepted: AtomicU64,
     /// What the server tells about itself.

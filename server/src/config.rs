@@ -32,6 +32,21 @@ pub struct Config {
     #[arg(long)]
     pub no_loop: bool,
 
+    /// Most listeners at a time; who comes later is told to try again.
+    ///
+    /// Each takes 1.5 Mbit/s of the network for PCM, and one open file.
+    #[arg(long, default_value_t = 5_000)]
+    pub max_listeners: usize,
+
+    /// Most connections of one address at a time. This machine's own, as those of a reverse proxy on it, are not limited.
+    #[arg(long, default_value_t = 100)]
+    pub max_per_address: usize,
+
+    /// Let pages of this site listen too, as `https://radio.example`; `*` lets all. Give it more than once for several.
+    /// Programs that are no browsers, and this server's own page, may always.
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub allow_origins: Vec<String>,
+
     /// Print the address as a QR code even when standard error is not a terminal.
     #[arg(long)]
     pub qr: bool,

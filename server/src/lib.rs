@@ -11,12 +11,14 @@
 //! | `fanout` | chunks for everyone, a queue for each listener | pure, but for a lock in `hub` and `count` |
 //! | `pipeline` | samples to chunks to stamps to bytes | pure, but for the thread in `pump` |
 //! | [`source`] | files, the built-in demo and metronome | files |
+//! | `bucket` | how much may be done at once | pure |
 //! | `host_clock` | the server's clock | clock |
 //! | [`sans_io`] | the party without threads, sockets and clock, for the simulated world | pure |
 //!
 //! Tests of other packages use [`config`] and [`server`], and speak to the sockets.
 
 mod app;
+mod bucket;
 pub mod config;
 mod fanout;
 mod group;

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,17 +17,13 @@ use crate::config::Config;
 use crate::fanout::count::Roster;
 use crate::fanout::hub::Hub;
 use crate::group::Group;
+use crate::http::accept;
+use crate::http::gate::{Gate, Limits};
+use crate::http::origins::Origins;
 pub use crate::http::join_url::{join_url, url};
 use crate::pipeline::pump::Pump;
 use crate::session::Identity;
 use crate::source::{self, SourceError};
-
-/// Bytes that the system holds back unsent for a connection before it makes the writer wait.
-///
-/// What waits in the server can be overtaken by a time reply; what waits in the system cannot. This is about
-/// three chunks. Less would wake the writer more often than there are chunks.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const UNSENT_BYTES_MAX: u32 = 32 << 10;
 
 /// Why a server did not start. Shows as one line.
 #[derive(Debug, Error)]
@@ -90,8 +84,7 @@ impl Server {
             .map_err(|error| StartError::Thread(error.into()))??;
         let listen_error =
             |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
-        let listener =
-            TcpListener::bind((config.host.as_str(), config.port)).await.map_err(listen_error)?;
+        let listener = accept::bind(&config.host, config.port).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
 
         let server_id = server_id(&config.name, address.port());
@@ -99,7 +92,13 @@ impl Server {
         let hub = Arc::new(Hub::new(group));
         let (shutdown, told) = watch::channel(false);
         let (alive, connections) = mpsc::channel(1);
+        let gate = Arc::new(Gate::new(Limits {
+            listeners: config.max_listeners,
+            per_address: config.max_per_address,
+        }));
         let state = Arc::new(App {
+            gate: Arc::clone(&gate),
+            origins: Origins::new(&config.allow_origins),
             hub: Arc::clone(&hub),
             roster: Arc::new(Roster::default()),
             accepted: AtomicU64::new(0),
@@ -108,7 +107,7 @@ impl Server {
             _alive: alive,
         });
         let pump = Pump::start(source, hub).map_err(StartError::Thread)?;
-        let http = tokio::spawn(serve(listener, state, told));
+        let http = tokio::spawn(accept::serve(listener, gate, app(state), told));
         Ok(Self { address, shutdown, http, connections, pump })
     }
 
@@ -133,30 +132,6 @@ impl Server {
         self.http.abort();
         done
     }
-}
-
-async fn serve(listener: TcpListener, state: Arc<App>, mut told: watch::Receiver<bool>) {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = prepare(stream) {
-            tracing::debug!(%error, "a connection without socket options");
-        }
-    });
-    let stop = async move {
-        // An error says that the server was dropped.
-        let _ = told.wait_for(|&told| told).await;
-    };
-    // It never fails: errors of single connections are waited out inside.
-    if let Err(error) = axum::serve(listener, app(state)).with_graceful_shutdown(stop).await {
-        tracing::error!(%error, "the listener failed");
-    }
-}
-
-/// Messages leave when they are written, and little of them waits where nothing can overtake it.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
-    Ok(())
 }
 
 /// An id that stays the same when the same party is started again on the same machine.

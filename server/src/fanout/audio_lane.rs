@@ -15,6 +15,7 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use super::chunk::Chunk;
 use super::ring::{Cursor, Ring};
+use crate::bucket::Bucket;
 use crate::pipeline::LEAD_MAX;
 use crate::pipeline::encoder::WireFormat;
 
@@ -57,7 +58,8 @@ pub(crate) struct AudioLane {
     /// Where the stream goes on, once its first chunk has been chosen.
     position: Option<Position>,
     ledger: Ledger,
-    pace: Pace,
+    /// Audio time that may be sent at once: fills at [`CATCH_UP`] and holds [`BURST`].
+    pace: Bucket,
     /// How much later than possible a chunk is sent.
     turn: ServerSpan,
     skipped: u64,
@@ -77,7 +79,7 @@ impl AudioLane {
             terms,
             position: None,
             ledger: Ledger::default(),
-            pace: Pace { credit: BURST, counted_at: now },
+            pace: Bucket::new(BURST, CATCH_UP, now),
             turn,
             skipped: 0,
         }
@@ -185,28 +187,6 @@ impl Ledger {
             until = Some(heard_at(end));
         }
         until
-    }
-}
-
-/// A bucket of audio time that fills at [`CATCH_UP`] and holds [`BURST`].
-#[derive(Debug)]
-struct Pace {
-    credit: ServerSpan,
-    counted_at: ServerTime,
-}
-
-impl Pace {
-    /// When `cost` may be spent; `None` is now.
-    fn ready_at(&mut self, now: ServerTime, cost: ServerSpan) -> Option<ServerTime> {
-        let passed = (now - self.counted_at).max(ServerSpan::ZERO);
-        self.credit = (self.credit + passed * CATCH_UP).min(BURST);
-        self.counted_at = now;
-        let missing = (cost - self.credit).as_micros();
-        (missing > 0).then(|| now + ServerSpan::from_micros((missing + CATCH_UP - 1) / CATCH_UP))
-    }
-
-    fn spend(&mut self, cost: ServerSpan) {
-        self.credit -= cost;
     }
 }
 

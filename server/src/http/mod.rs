@@ -1,7 +1,10 @@
 //! Everything that speaks HTTP.
 
+pub(crate) mod accept;
 pub(crate) mod assets;
+pub(crate) mod gate;
 pub(crate) mod headers;
 pub(crate) mod join_url;
+pub(crate) mod origins;
 pub(crate) mod socket;
 pub(crate) mod status;

@@ -8,9 +8,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -25,6 +28,7 @@ use crate::app::App;
 use crate::fanout::count::Registration;
 use crate::fanout::outbox::{Close, Output, Wait, close_code};
 use crate::host_clock;
+use crate::http::accept::{Peer, RETRY_AFTER_S};
 use crate::session::Session;
 
 /// Largest message from a client, in bytes. A hello with every optional field has about 2 kB.
@@ -49,14 +53,36 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 const REASON_BYTES_MAX: usize = 123;
 
 /// Answers the upgrade and runs the connection.
-pub(crate) async fn upgrade(upgrade: WebSocketUpgrade, State(app): State<Arc<App>>) -> Response {
+///
+/// Refuses pages of other sites, and whoever comes when all places are taken.
+pub(crate) async fn upgrade(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if !app.origins.allow(&headers) {
+        tracing::debug!(from = %peer.address, "refused a page of another site");
+        return (StatusCode::FORBIDDEN, "pages of other sites may not listen here\n").into_response();
+    }
+    let place = match app.gate.listen() {
+        Ok(place) => place,
+        Err(refusal) => {
+            let retry = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
+            let words = format!("{}\n", refusal.in_words());
+            return (StatusCode::SERVICE_UNAVAILABLE, retry, words).into_response();
+        }
+    };
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .read_buffer_size(READ_BUFFER_BYTES)
         // Each message goes to the system at once: they are as large as they should be already.
         .write_buffer_size(0)
-        .on_upgrade(move |socket| run(socket, app))
+        .on_upgrade(async move |socket| {
+            run(socket, app).await;
+            drop((place, peer));
+        })
 }
 
 /// What the two tasks share.
@@ -162,7 +188,7 @@ impl Reader {
         let mut session = self.shared.session();
         match message {
             Message::Text(text) => session.handle_text(arrived, text),
-            Message::Binary(_) => session.handle_binary(),
+            Message::Binary(_) => session.handle_binary(arrived),
             // The library answers them. They count as a sign of life.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => return,
         }

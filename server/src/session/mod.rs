@@ -24,6 +24,7 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use self::negotiation::{Client, negotiate};
 use self::player::PlayerRole;
+use crate::bucket::Bucket;
 use crate::fanout::outbox::{Close, Outbox, Output, Wait, close_code};
 use crate::fanout::stage::Stage;
 use crate::group::Group;
@@ -35,6 +36,14 @@ const HELLO_WITHIN: ServerSpan = ServerSpan::from_secs(10);
 
 /// How many wrong messages of one connection are logged. A broken client must not fill the disk.
 const COMPLAINTS_MAX: u8 = 16;
+
+/// Messages that a client may send, in a second and at once. The busiest is a volume slider that is dragged.
+const MESSAGES_PER_S: i64 = 150;
+const MESSAGES_AT_ONCE: i64 = 300;
+
+/// The same for `client/time` alone: players ask in bursts of eight, and once in a second or less otherwise.
+const TIMES_PER_S: i64 = 50;
+const TIMES_AT_ONCE: i64 = 100;
 
 /// What the server tells about itself.
 #[derive(Clone, Debug)]
@@ -51,6 +60,8 @@ pub(crate) struct Session {
     identity: Arc<Identity>,
     phase: Phase,
     outbox: Outbox,
+    messages: Bucket,
+    times: Bucket,
     complaints: u8,
 }
 
@@ -78,6 +89,8 @@ impl Session {
             identity,
             phase: Phase::Greeting { until: now + HELLO_WITHIN },
             outbox: Outbox::new(turn(number)),
+            messages: Bucket::new(per_second(MESSAGES_PER_S) * MESSAGES_AT_ONCE, 1, now),
+            times: Bucket::new(per_second(TIMES_PER_S) * TIMES_AT_ONCE, 1, now),
             complaints: 0,
         }
     }
@@ -87,6 +100,9 @@ impl Session {
     /// `arrived` must have been read before the text was looked at: it becomes `server_received`, and
     /// half of its lateness becomes an error of the client's clock.
     pub(crate) fn handle_text(&mut self, arrived: ServerTime, text: &str) {
+        if !self.messages.take(arrived, per_second(MESSAGES_PER_S)) {
+            return self.close(Close::new(close_code::POLICY, "too many messages"));
+        }
         let decoded = ClientMessage::decode(text);
         match &mut self.phase {
             Phase::Greeting { .. } => match decoded {
@@ -109,8 +125,11 @@ impl Session {
         }
     }
 
-    /// Takes a binary message. No role that this server has sends any.
-    pub(crate) fn handle_binary(&mut self) {
+    /// Takes a binary message that arrived at `arrived`. No role that this server has sends any.
+    pub(crate) fn handle_binary(&mut self, arrived: ServerTime) {
+        if !self.messages.take(arrived, per_second(MESSAGES_PER_S)) {
+            return self.close(Close::new(close_code::POLICY, "too many messages"));
+        }
         match self.phase {
             Phase::Greeting { .. } => self.refuse_greeting("client/hello must come first"),
             Phase::Active(_) => self.complain("a binary message"),
@@ -195,6 +214,9 @@ impl Session {
 
     fn handle_message(&mut self, arrived: ServerTime, message: ClientMessage) {
         match message {
+            ClientMessage::Time(_) if !self.times.take(arrived, per_second(TIMES_PER_S)) => {
+                self.complain("client/time too often");
+            }
             ClientMessage::Time(request) => self.outbox.push_time_reply(UnstampedTimeReply {
                 client_transmitted: request.client_transmitted,
                 server_received: arrived,
@@ -281,6 +303,11 @@ impl Active {
         }
         wake
     }
+}
+
+/// The share of a second of each of `count` messages.
+const fn per_second(count: i64) -> ServerSpan {
+    ServerSpan::from_micros(1_000_000 / count)
 }
 
 /// When within a chunk's time the `number`th connection is served: any number of successive ones are spread evenly.

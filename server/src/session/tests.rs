@@ -190,7 +190,7 @@ fn what_cannot_begin_a_session_is_refused_as_the_reference_does() {
         assert_eq!((close.code, close.error), (close_code::PROTOCOL, Some("malformed")));
     }
     let mut scene = Scene::playing();
-    scene.session.handle_binary();
+    scene.session.handle_binary(at(0));
     assert_eq!(scene.run(0), ["close"]);
     assert_eq!(scene.close().error, Some("malformed"));
 }
@@ -270,7 +270,7 @@ fn wrong_messages_after_the_hello_are_ignored_or_end_the_session() {
         let mut scene = Scene::playing();
         scene.text(0, &hello());
         assert!(scene.text(1, ignored).is_empty(), "{ignored}");
-        scene.session.handle_binary();
+        scene.session.handle_binary(at(0));
         assert!(scene.run(2).is_empty());
         let request = r#"{"type":"client/time","payload":{"client_transmitted":1}}"#;
         assert_eq!(scene.text(3, request), ["server/time"], "{ignored}");
@@ -488,7 +488,7 @@ proptest! {
         for (text, later, binary) in inputs {
             now += later;
             if binary {
-                scene.session.handle_binary();
+                scene.session.handle_binary(at(0));
             }
             scene.text(now, &text);
         }
@@ -508,4 +508,28 @@ fn turns_are_spread_evenly_over_a_chunk() {
     // A hundredth each, and never more than two of those between neighbours.
     assert!(widest <= Some(ServerSpan::from_millis(2)), "{widest:?}");
     assert!(turns[0] >= ServerSpan::ZERO && turns[99] < CHUNK_SPAN);
+}
+
+#[test]
+fn a_flood_of_time_requests_is_answered_as_far_as_it_is_sensible() {
+    let mut scene = Scene::playing();
+    scene.text(0, &hello());
+    let ask = r#"{"type":"client/time","payload":{"client_transmitted":1}}"#;
+    let mut replies = |millis: i64, count: usize| {
+        (0..count).flat_map(|_| scene.text(millis, ask)).filter(|&word| word == "server/time").count()
+    };
+    assert_eq!(replies(0, 200), 100);
+    // A second later there is room for 50 more, and the connection is as before.
+    assert_eq!(replies(1_000, 60), 50);
+}
+
+#[test]
+fn a_flood_of_messages_ends_the_connection_before_they_are_read() {
+    let mut scene = Scene::playing();
+    scene.text(0, &hello());
+    for _ in 0..299 {
+        assert!(!scene.text(0, STATE).contains(&"close"));
+    }
+    assert_eq!(scene.text(0, "no JSON"), ["close"]);
+    assert_eq!((scene.close().code, scene.close().reason.as_str()), (close_code::POLICY, "too many messages"));
 }

@@ -5,6 +5,7 @@
 mod audio;
 mod greeting;
 mod http;
+mod limits;
 mod refusals;
 mod shutdown;
 mod sources;
