@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::app::{App, app};
 use crate::config::Config;
 use crate::fanout::count::Roster;
+use crate::fanout::demand::Demand;
 use crate::fanout::hub::Hub;
 use crate::group::Group;
 use crate::http::accept;
@@ -90,6 +91,7 @@ impl Server {
         let server_id = server_id(&config.name, address.port());
         let group = Group::new(format!("{server_id}-group"), config.name.clone());
         let hub = Arc::new(Hub::new(group));
+        let demand = Arc::new(Demand::default());
         let (shutdown, told) = watch::channel(false);
         let (alive, connections) = mpsc::channel(1);
         let gate = Arc::new(Gate::new(Limits {
@@ -100,13 +102,13 @@ impl Server {
             gate: Arc::clone(&gate),
             origins: Origins::new(&config.allow_origins),
             hub: Arc::clone(&hub),
-            roster: Arc::new(Roster::default()),
+            roster: Arc::new(Roster::new(Arc::clone(&demand))),
             accepted: AtomicU64::new(0),
             identity: Arc::new(Identity { server_id, name: config.name }),
             shutdown: told.clone(),
             _alive: alive,
         });
-        let pump = Pump::start(source, hub).map_err(StartError::Thread)?;
+        let pump = Pump::start(source, hub, demand).map_err(StartError::Thread)?;
         let http = tokio::spawn(accept::serve(listener, gate, app(state), told));
         Ok(Self { address, shutdown, http, connections, pump })
     }

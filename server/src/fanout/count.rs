@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::demand::Demand;
+
 /// The connected clients.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     entries: Mutex<Entries>,
+    demand: Arc<Demand>,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +29,11 @@ struct Entry {
 }
 
 impl Roster {
+    /// Nobody. Those with an active player will add to `demand`.
+    pub(crate) fn new(demand: Arc<Demand>) -> Self {
+        Self { entries: Mutex::default(), demand }
+    }
+
     /// Enters a connection of `client_id`. An older one of the same client is told that it is replaced.
     ///
     /// Returns the entry, which leaves the roster when dropped, and what resolves with `Ok` when this
@@ -40,7 +48,13 @@ impl Roster {
         entries.registered += 1;
         let number = entries.registered;
         let entry = Entry { number, listens, replace };
+        if listens {
+            self.demand.add();
+        }
         if let Some(older) = entries.by_client.insert(client_id.to_owned(), entry) {
+            if older.listens {
+                self.demand.remove();
+            }
             // An error says that the older one has just ended by itself.
             let _ = older.replace.send(());
         }
@@ -49,9 +63,9 @@ impl Roster {
         (Registration { roster: Arc::clone(self), client_id, number }, replaced)
     }
 
-    /// How many connections have an active player.
+    /// How many clients have an active player.
     pub(crate) fn listeners(&self) -> usize {
-        self.lock().by_client.values().filter(|entry| entry.listens).count()
+        self.demand.listening()
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -71,8 +85,11 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let mut entries = self.roster.lock();
         // The place may already belong to the connection that replaced this one.
-        if entries.by_client.get(&self.client_id).is_some_and(|entry| entry.number == self.number) {
-            entries.by_client.remove(&self.client_id);
+        if entries.by_client.get(&self.client_id).is_some_and(|entry| entry.number == self.number)
+            && let Some(entry) = entries.by_client.remove(&self.client_id)
+            && entry.listens
+        {
+            self.roster.demand.remove();
         }
     }
 }
@@ -83,7 +100,7 @@ mod tests {
 
     #[test]
     fn only_players_count() {
-        let roster = Arc::new(Roster::default());
+        let roster = Arc::new(Roster::new(Arc::default()));
         let (speaker, _) = roster.register("speaker", true);
         let (_screen, _) = roster.register("screen", false);
         assert_eq!(roster.listeners(), 1);
@@ -93,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_newer_connection_replaces_the_older_one_and_outlives_it() {
-        let roster = Arc::new(Roster::default());
+        let roster = Arc::new(Roster::new(Arc::default()));
         let (older, mut told) = roster.register("phone", true);
         assert!(told.try_recv().is_err());
         let (newer, mut untold) = roster.register("phone", true);

@@ -4,11 +4,12 @@
 //! it. A slow listener therefore costs itself only, and publishing a chunk costs the same for one listener
 //! as for a thousand.
 //!
-//! All of it is pure, but for the locks of `hub` and `count`.
+//! All of it is pure, but for the locks of `hub` and `count`, and the thread that `demand` wakes.
 
 pub(crate) mod audio_lane;
 pub(crate) mod chunk;
 pub(crate) mod count;
+pub(crate) mod demand;
 pub(crate) mod hub;
 pub(crate) mod outbox;
 pub(crate) mod ring;
@@ -45,7 +46,7 @@ pub(crate) mod fixture {
             samples: vec![0.25; FRAMES * CHANNELS].into(),
             resolution_bits: 16,
         };
-        Arc::new(Chunk::new(cut, Stamp { play_at, end: play_at + CHUNK, epoch }))
+        Arc::new(Chunk::new(cut, Stamp { play_at, end: play_at + CHUNK, epoch, is_late: false }))
     }
 
     /// Appends chunks to `ring`, one after the other from `from` up to and without `to`.

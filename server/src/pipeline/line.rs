@@ -56,6 +56,12 @@ impl Line {
         more
     }
 
+    /// Nobody listens: if the music stands still for longer than it reaches ahead, it goes on where it stood, and
+    /// soon, when somebody comes.
+    pub(crate) fn pause(&mut self) {
+        self.timeline.pause();
+    }
+
     /// When frame 0 is heard, or would have been in the present epoch. `None` before the first chunk.
     pub(crate) fn begins(&self) -> Option<ServerTime> {
         self.timeline.time_of(FrameIndex(0))
@@ -118,7 +124,9 @@ impl Line {
         let stamp = self.timeline.stamp(cut.first, frames, now);
         let mut marks = Vec::new();
         if stamp.epoch != self.epoch {
-            tracing::warn!("decoding fell behind: the party pauses and goes on");
+            if stamp.is_late {
+                tracing::warn!("decoding fell behind: the party pauses and goes on");
+            }
             self.epoch = stamp.epoch;
             marks.extend(self.mark_running(cut.first));
         }

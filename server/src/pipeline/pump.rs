@@ -1,6 +1,6 @@
 //! The thread that turns the source into stamped chunks, a few seconds ahead of the clock.
 //!
-//! It blocks on decoding, which is why it is a thread. What it does between two looks at the clock is in
+//! Without listeners it stands still, and so does the music. It blocks on decoding, which is why it is a thread. What it does between two looks at the clock is in
 //! [`Line`].
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::line::Line;
+use crate::fanout::demand::Demand;
 use crate::fanout::hub::Hub;
 use crate::host_clock;
 use crate::source::Source;
@@ -33,12 +34,16 @@ impl Pump {
     /// # Errors
     ///
     /// The system's, when it has no thread to give.
-    pub(crate) fn start(source: Box<dyn Source>, hub: Arc<Hub>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        source: Box<dyn Source>,
+        hub: Arc<Hub>,
+        demand: Arc<Demand>,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (finish, finished) = oneshot::channel();
         let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || {
-            run(source, &hub, &stopped);
+            run(source, &hub, &demand, &stopped);
             // An error says that nobody waits for the end.
             let _ = finish.send(());
         })?;
@@ -65,9 +70,15 @@ impl Drop for Pump {
     }
 }
 
-fn run(mut source: Box<dyn Source>, hub: &Hub, stop: &AtomicBool) {
+fn run(mut source: Box<dyn Source>, hub: &Hub, demand: &Demand, stop: &AtomicBool) {
     let mut line = Line::default();
+    demand.attend();
     while !stop.load(Ordering::Acquire) {
+        if demand.listening() == 0 {
+            line.pause();
+            thread::park();
+            continue;
+        }
         if let Some(wait) = line.ahead(host_clock::now()) {
             thread::park_timeout(wait.min(SLEEP_MAX));
             continue;

@@ -12,6 +12,9 @@ use crate::source::RATE_HZ;
 /// (wire reference 5.1), so that listeners do not lose the epoch's first frames to their own start lead.
 const EPOCH_LEAD: ServerSpan = ServerSpan::from_secs(1);
 
+/// The same when nobody listened before: whoever has just come waits for the sound, and asked for about as much.
+const START_LEAD: ServerSpan = ServerSpan::from_millis(300);
+
 /// A chunk that is due sooner than this comes too late for most listeners: a network hop, a decode and an
 /// output's own latency are still ahead of it.
 const MARGIN: ServerSpan = ServerSpan::from_millis(100);
@@ -25,6 +28,8 @@ pub(crate) struct Stamp {
     pub(crate) end: ServerTime,
     /// Which epoch it belongs to. Frames of one epoch follow each other without a gap.
     pub(crate) epoch: u32,
+    /// The epoch begins here, because this was not made in time.
+    pub(crate) is_late: bool,
 }
 
 /// The party's timeline.
@@ -32,9 +37,15 @@ pub(crate) struct Stamp {
 pub(crate) struct PartyTimeline {
     timeline: Option<Timeline>,
     epoch: u32,
+    is_paused: bool,
 }
 
 impl PartyTimeline {
+    /// Nothing is made until somebody listens.
+    pub(crate) fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
     /// When `frame` is heard if nothing falls behind. `None` before the first stamp.
     pub(crate) fn time_of(&self, frame: FrameIndex) -> Option<ServerTime> {
         self.timeline.map(|timeline| timeline.time_of(frame))
@@ -45,21 +56,24 @@ impl PartyTimeline {
     /// Begins a new epoch if they are too late for the running one.
     pub(crate) fn stamp(&mut self, first: FrameIndex, frames: i64, now: ServerTime) -> Stamp {
         let in_time = |timeline: &Timeline| timeline.time_of(first) >= now + MARGIN;
-        let timeline = match self.timeline.filter(in_time) {
-            Some(timeline) => timeline,
-            None => self.begin_epoch(first, now),
+        let (timeline, is_late) = match self.timeline.filter(in_time) {
+            Some(timeline) => (timeline, false),
+            None => (self.begin_epoch(first, now), !self.is_paused),
         };
+        self.is_paused = false;
         Stamp {
             play_at: timeline.time_of(first),
             end: timeline.time_of(FrameIndex(first.0 + frames)),
             epoch: self.epoch,
+            is_late,
         }
     }
 
     fn begin_epoch(&mut self, first: FrameIndex, now: ServerTime) -> Timeline {
         // Frame 0 may lie in the past, or never have been heard at this epoch's pace: it only anchors.
         let zero = Timeline::new(ServerTime::from_micros(0), RATE_HZ).duration_of(first.0);
-        let timeline = Timeline::new(now + EPOCH_LEAD - zero, RATE_HZ);
+        let lead = if self.is_paused { START_LEAD } else { EPOCH_LEAD };
+        let timeline = Timeline::new(now + lead - zero, RATE_HZ);
         if self.timeline.is_some() {
             self.epoch += 1;
         }
@@ -103,6 +117,21 @@ mod tests {
         assert_eq!((stamp.epoch, stamp.play_at), (1, now + EPOCH_LEAD));
         let next = late.stamp(FrameIndex(2 * CHUNK), CHUNK, now);
         assert_eq!((next.epoch, next.play_at), (1, stamp.end));
+    }
+
+    #[test]
+    fn a_pause_ends_soon_after_somebody_comes() {
+        let mut timeline = PartyTimeline::default();
+        timeline.pause();
+        let first = timeline.stamp(FrameIndex(0), CHUNK, at(10_000));
+        assert_eq!((first.play_at, first.epoch), (at(10_300), 0));
+        // Who is back before the music is over hears no seam.
+        timeline.pause();
+        let next = timeline.stamp(FrameIndex(CHUNK), CHUNK, at(10_200));
+        assert_eq!((next.play_at, next.epoch), (first.end, 0));
+        timeline.pause();
+        let later = timeline.stamp(FrameIndex(2 * CHUNK), CHUNK, at(99_000));
+        assert_eq!((later.play_at, later.epoch, later.is_late), (at(99_300), 1, false));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What is heard: the file, to the bit, at stamps that say when.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use e2e::client::{Chunk, Client, Hello, Received, state};
 use e2e::signal::{RATE_HZ, Stereo16};
 
-use crate::Party;
+use tokio::task::JoinSet;
+
+use crate::{Party, listeners, until};
 
 const SECOND_US: i64 = 1_000_000;
 /// Most audio that the server may send ahead, and the longest chunk on top.
@@ -283,4 +286,37 @@ fn the_comparison_sees_a_hole_an_extra_frame_and_a_wrong_bit() {
     for damaged in [hole, extra, bit] {
         assert!(assert_is_loop_of(&damaged, &file, 4).is_err());
     }
+}
+
+/// Decoding stops when the last listener leaves. Whoever comes at that moment gets sound like anybody else.
+#[tokio::test]
+async fn who_joins_while_the_last_one_leaves_hears_the_party() -> Result<()> {
+    const VISITORS: usize = 6;
+    const ROUNDS: usize = 25;
+
+    let party = Party::start(5 * 48_000, &[]).await?;
+    let mut visitors = JoinSet::new();
+    for visitor in 0..VISITORS {
+        let url = party.url();
+        visitors.spawn(async move {
+            let mut slowest = Duration::ZERO;
+            for round in 0..ROUNDS {
+                let joined = Instant::now();
+                let hello = Hello::pcm16(&format!("{visitor}-{round}"));
+                let (mut client, _) = Client::listen(&url, &hello, 250).await?;
+                client.chunk().await?;
+                slowest = slowest.max(joined.elapsed());
+                client.leave().await?;
+            }
+            anyhow::Ok(slowest)
+        });
+    }
+    while let Some(slowest) = visitors.join_next().await {
+        println!("first chunk after {:?} at most", slowest??);
+    }
+    // All of them are gone, and the next one is no different.
+    until(0, || listeners(party.server.port())).await?;
+    let (mut last, _) = Client::listen(&party.url(), &Hello::pcm16("last"), 250).await?;
+    last.chunk().await?;
+    Ok(())
 }
