@@ -12,7 +12,8 @@ use crate::fanout::count::Roster;
 use crate::fanout::hub::Hub;
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
-use crate::http::{assets, headers, socket, status};
+use crate::http::{assets, headers, ops, socket, status};
+use crate::metrics::Metrics;
 use crate::session::Identity;
 
 /// What the handlers share.
@@ -26,6 +27,8 @@ pub(crate) struct App {
     pub(crate) gate: Arc<Gate>,
     /// Whose pages may listen.
     pub(crate) origins: Origins,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// Connections so far.
     pub(crate) accepted: AtomicU64,
     /// What the server tells about itself.
@@ -36,12 +39,17 @@ pub(crate) struct App {
     pub(crate) _alive: mpsc::Sender<()>,
 }
 
-/// The routes of the server.
-pub(crate) fn app(state: Arc<App>) -> Router {
-    Router::new()
+/// What guests reach. Without a port of its own, what concerns those who run the server as well.
+pub(crate) fn app(state: Arc<App>, with_ops: bool) -> Router {
+    let guests = Router::new()
         .route("/sendspin", get(socket::upgrade))
         .route("/api/status", get(status::get))
-        .fallback(assets::get)
-        .layer(middleware::from_fn(headers::secure))
-        .with_state(state)
+        .fallback(assets::get);
+    let all = if with_ops { guests.merge(ops::routes()) } else { guests };
+    all.layer(middleware::from_fn(headers::secure)).with_state(state)
+}
+
+/// What concerns those who run the server, for a port of its own.
+pub(crate) fn ops(state: Arc<App>) -> Router {
+    ops::routes().layer(middleware::from_fn(headers::secure)).with_state(state)
 }

@@ -25,7 +25,8 @@ impl Bucket {
         self.credit = (self.credit + passed * self.speed).min(self.full);
         self.counted_at = now;
         let missing = (cost - self.credit).as_micros();
-        (missing > 0).then(|| now + ServerSpan::from_micros((missing + self.speed - 1) / self.speed))
+        (missing > 0)
+            .then(|| now + ServerSpan::from_micros((missing + self.speed - 1) / self.speed))
     }
 
     /// Spends `cost`, whether it is there or not.

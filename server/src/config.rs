@@ -47,6 +47,10 @@ pub struct Config {
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<String>,
 
+    /// Answer `/healthz` and `/metrics` on this port instead, so that guests cannot see them; 0 takes a free one.
+    #[arg(long)]
+    pub ops_port: Option<u16>,
+
     /// Print the address as a QR code even when standard error is not a terminal.
     #[arg(long)]
     pub qr: bool,

@@ -12,6 +12,7 @@
 //! | `pipeline` | samples to chunks to stamps to bytes | pure, but for the thread in `pump` |
 //! | [`source`] | files, the built-in demo and metronome | files |
 //! | `bucket` | how much may be done at once | pure |
+//! | `metrics` | what is counted, for those who run it | pure |
 //! | `host_clock` | the server's clock | clock |
 //! | [`sans_io`] | the party without threads, sockets and clock, for the simulated world | pure |
 //!
@@ -24,6 +25,7 @@ mod fanout;
 mod group;
 mod host_clock;
 mod http;
+mod metrics;
 mod pipeline;
 pub mod sans_io;
 pub mod server;

@@ -40,11 +40,35 @@ fn main() -> anyhow::Result<ExitCode> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
+    #[cfg(unix)]
+    allow_descriptors(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let code = runtime.block_on(run(config));
     // Not dropped: that would wait for a decode that blocks.
     runtime.shutdown_background();
     code
+}
+
+/// Open files that a server has besides those of its connections: sources, the runtime's own, and what is on the way.
+#[cfg(unix)]
+const OTHER_FILES: u64 = 64;
+
+/// Lets the process have as many open files as the system allows it, and warns when those are too few.
+#[cfg(unix)]
+fn allow_descriptors(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let allowed = if raised.is_ok() { maximum } else { current };
+    let needed = server::server::connections_max(config.max_listeners) as u64 + OTHER_FILES;
+    if allowed.is_some_and(|allowed| allowed < needed) {
+        tracing::warn!(
+            "--max-listeners {} needs {needed} open files, the system allows {}: raise `ulimit -Hn`",
+            config.max_listeners,
+            allowed.unwrap_or_default()
+        );
+    }
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {

@@ -12,19 +12,24 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::app::{App, app};
+use crate::app::{self, App};
 use crate::config::Config;
 use crate::fanout::count::Roster;
 use crate::fanout::demand::Demand;
 use crate::fanout::hub::Hub;
 use crate::group::Group;
-use crate::http::accept;
+use crate::http::accept::{self, Door};
 use crate::http::gate::{Gate, Limits};
-use crate::http::origins::Origins;
+pub use crate::http::gate::connections_max;
 pub use crate::http::join_url::{join_url, url};
+use crate::http::origins::Origins;
+use crate::metrics::Metrics;
 use crate::pipeline::pump::Pump;
 use crate::session::Identity;
 use crate::source::{self, SourceError};
+
+/// Connections to the port of those who run the server: a few programs that look now and then.
+const OPS_LIMITS: Limits = Limits { listeners: 0, per_address: 100 };
 
 /// Why a server did not start. Shows as one line.
 #[derive(Debug, Error)]
@@ -87,6 +92,15 @@ impl Server {
             |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
         let listener = accept::bind(&config.host, config.port).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
+        let ops = match config.ops_port {
+            Some(port) => {
+                let error = |error| StartError::Listen { host: config.host.clone(), port, error };
+                let ops = accept::bind(&config.host, port).await.map_err(error)?;
+                tracing::info!(address = %ops.local_addr().map_err(error)?, "operations");
+                Some(ops)
+            }
+            None => None,
+        };
 
         let server_id = server_id(&config.name, address.port());
         let group = Group::new(format!("{server_id}-group"), config.name.clone());
@@ -94,6 +108,7 @@ impl Server {
         let demand = Arc::new(Demand::default());
         let (shutdown, told) = watch::channel(false);
         let (alive, connections) = mpsc::channel(1);
+        let metrics = Arc::new(Metrics::default());
         let gate = Arc::new(Gate::new(Limits {
             listeners: config.max_listeners,
             per_address: config.max_per_address,
@@ -103,13 +118,21 @@ impl Server {
             origins: Origins::new(&config.allow_origins),
             hub: Arc::clone(&hub),
             roster: Arc::new(Roster::new(Arc::clone(&demand))),
+            metrics: Arc::clone(&metrics),
             accepted: AtomicU64::new(0),
             identity: Arc::new(Identity { server_id, name: config.name }),
             shutdown: told.clone(),
             _alive: alive,
         });
-        let pump = Pump::start(source, hub, demand).map_err(StartError::Thread)?;
-        let http = tokio::spawn(accept::serve(listener, gate, app(state), told));
+        let pump = Pump::start(source, hub, demand, metrics).map_err(StartError::Thread)?;
+        if let Some(ops) = ops {
+            let gate = Arc::new(Gate::new(OPS_LIMITS));
+            let routes = app::ops(Arc::clone(&state));
+            tokio::spawn(accept::serve(ops, Door { gate, metrics: None }, routes, told.clone()));
+        }
+        let routes = app::app(Arc::clone(&state), config.ops_port.is_none());
+        let door = Door { gate, metrics: Some(Arc::clone(&state.metrics)) };
+        let http = tokio::spawn(accept::serve(listener, door, routes, told));
         Ok(Self { address, shutdown, http, connections, pump })
     }
 

@@ -265,7 +265,8 @@ mod tests {
         for (capacity_bytes, chunks) in
             [(3 * CHUNK_BYTES, 3), (3 * CHUNK_BYTES - 1, 2), (4 * CHUNK_BYTES - 1, 3)]
         {
-            let mut lane = AudioLane::new(AudioTerms { capacity_bytes, ..terms() }, ServerSpan::ZERO, at(0));
+            let mut lane =
+                AudioLane::new(AudioTerms { capacity_bytes, ..terms() }, ServerSpan::ZERO, at(0));
             let (sent, until, why) = drain(&mut lane, at(0), &ring);
             assert_eq!((sent.len(), why), (chunks, "room in the client's buffer"));
             // The chunk of 250 has been heard at 300, not a microsecond before.
@@ -300,7 +301,11 @@ mod tests {
         fill(&mut ring, at(0), at(5_000), at(0));
         let delay = ServerSpan::from_millis(10);
         let capacity_bytes = CHUNK_BYTES;
-        let mut lane = AudioLane::new(AudioTerms { delay, capacity_bytes, ..terms() }, ServerSpan::ZERO, at(0));
+        let mut lane = AudioLane::new(
+            AudioTerms { delay, capacity_bytes, ..terms() },
+            ServerSpan::ZERO,
+            at(0),
+        );
         assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
         // The socket was stuck until 390: the chunk of 400 would come just too late with its delay.
         assert_eq!(drain(&mut lane, at(390), &ring).0, [at(450)]);
@@ -311,7 +316,11 @@ mod tests {
     fn what_the_ring_has_forgotten_is_counted_too() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(1_000), at(0));
-        let mut lane = AudioLane::new(AudioTerms { capacity_bytes: CHUNK_BYTES, ..terms() }, ServerSpan::ZERO, at(0));
+        let mut lane = AudioLane::new(
+            AudioTerms { capacity_bytes: CHUNK_BYTES, ..terms() },
+            ServerSpan::ZERO,
+            at(0),
+        );
         assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
         fill(&mut ring, at(1_000), at(5_000), at(800));
         assert_eq!(drain(&mut lane, at(800), &ring).0, [at(850)]);
@@ -322,7 +331,8 @@ mod tests {
     fn never_more_than_the_lead_ahead() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(6_000), at(0));
-        let mut lane = AudioLane::new(AudioTerms { start_lead: LEAD_MAX, ..terms() }, ServerSpan::ZERO, at(0));
+        let mut lane =
+            AudioLane::new(AudioTerms { start_lead: LEAD_MAX, ..terms() }, ServerSpan::ZERO, at(0));
         let (sent, until, why) = drain(&mut lane, at(0), &ring);
         assert_eq!((sent, until, why), (vec![at(5_000)], Some(at(50)), "the lead"));
     }

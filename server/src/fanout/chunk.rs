@@ -49,6 +49,11 @@ impl Chunk {
         format.message_bytes(self.cut.samples.len() / CHANNELS) as u64
     }
 
+    /// Whether the bytes in `format` have been made.
+    pub(crate) fn is_encoded(&self, format: WireFormat) -> bool {
+        self.encoded[format as usize].get().is_some()
+    }
+
     /// The whole binary message in `format`. The first caller encodes, the others share the bytes.
     pub(crate) fn message(&self, format: WireFormat) -> Bytes {
         let encoded = self.encoded[format as usize].get_or_init(|| {

@@ -52,7 +52,8 @@ mod tests {
         let demand = Arc::new(Demand::default());
         let (served, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let maker = {
-            let (demand, served, done) = (Arc::clone(&demand), Arc::clone(&served), Arc::clone(&done));
+            let (demand, served, done) =
+                (Arc::clone(&demand), Arc::clone(&served), Arc::clone(&done));
             thread::spawn(move || {
                 demand.attend();
                 while done.load(Ordering::Acquire) == 0 {

@@ -19,6 +19,7 @@ use protocol::time::{ServerSpan, ServerTime};
 use super::audio_lane::{AudioLane, AudioTerms, LaneOutput};
 use super::chunk::Chunk;
 use super::ring::Ring;
+use crate::metrics::Leave;
 use crate::pipeline::encoder::WireFormat;
 
 /// Most time replies that wait. A client keeps one probe in flight, in a burst eight.
@@ -48,6 +49,8 @@ pub(crate) struct Close {
     pub(crate) code: u16,
     /// For the person who reads the client's log.
     pub(crate) reason: String,
+    /// What this means to those who run the server.
+    pub(crate) leave: Leave,
     /// Reason of a `server/error` that goes first. Clients of the encrypted generation expect one.
     pub(crate) error: Option<&'static str>,
 }
@@ -55,7 +58,12 @@ pub(crate) struct Close {
 impl Close {
     /// A close without a `server/error`.
     pub(crate) fn new(code: u16, reason: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), error: None }
+        let leave = match code {
+            close_code::NORMAL => Leave::Left,
+            close_code::GOING_AWAY => Leave::Shutdown,
+            _ => Leave::Refused,
+        };
+        Self { code, reason: reason.into(), leave, error: None }
     }
 }
 
@@ -93,6 +101,8 @@ pub(crate) struct Outbox {
     control: VecDeque<ServerMessage>,
     audio: Option<AudioLane>,
     close: Option<Close>,
+    /// Chunks left out since somebody asked.
+    skipped: u64,
 }
 
 impl Outbox {
@@ -169,6 +179,11 @@ impl Outbox {
         self.close.is_some()
     }
 
+    /// How many chunks were left out, as they would have come too late, since this was last asked.
+    pub(crate) fn take_skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
+    }
+
     /// The next thing to do at `now`.
     pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> Output {
         if let Some(reply) = self.replies.pop_front() {
@@ -185,9 +200,7 @@ impl Outbox {
         };
         let skipped = lane.skipped();
         let output = lane.poll(now, ring);
-        if lane.skipped() > skipped {
-            tracing::debug!(chunks = lane.skipped() - skipped, "left out late chunks");
-        }
+        self.skipped += lane.skipped() - skipped;
         match output {
             LaneOutput::Send(chunk) => Output::Audio(chunk, lane.format()),
             LaneOutput::Restarted => Output::Message(stream_start(lane.format())),

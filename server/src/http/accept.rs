@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::gate::{Gate, Pass, Refusal};
+use crate::metrics::Metrics;
 
 /// How long a request's head may take: a phone on a bad network needs a second.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -82,7 +83,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// clone of the router.
 pub(crate) async fn serve(
     listener: TcpListener,
-    gate: Arc<Gate>,
+    door: Door,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -92,13 +93,13 @@ pub(crate) async fn serve(
             () = told(&mut stop) => break,
         };
         match accepted {
-            Ok((stream, address)) => match gate.enter(address.ip()) {
+            Ok((stream, address)) => match door.gate.enter(address.ip()) {
                 Ok(pass) => {
                     prepare(&stream);
                     let peer = Peer { address, _pass: Arc::new(pass) };
                     tokio::spawn(answer(stream, peer, router.clone(), stop.clone()));
                 }
-                Err(refusal) => refuse(&stream, refusal),
+                Err(refusal) => door.refuse(&stream, refusal),
             },
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -167,6 +168,22 @@ fn prepare(stream: &TcpStream) {
     };
     if let Err(error) = set() {
         tracing::debug!(%error, "a connection without socket options");
+    }
+}
+
+/// Who may come in, and where those are counted who may not.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) metrics: Option<Arc<Metrics>>,
+}
+
+impl Door {
+    fn refuse(&self, stream: &TcpStream, refusal: Refusal) {
+        if self.metrics.as_ref().is_some_and(|metrics| metrics.refuse(refusal.into())) {
+            tracing::warn!("refused a connection: {}; more are counted only", refusal.in_words());
+        }
+        refuse(stream, refusal);
     }
 }
 

@@ -4,8 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::metrics::Refused;
+
 /// Connections beyond the listeners' that may be open: pages that load, status polls, and those who have not said hello.
 const VISITORS_MAX: usize = 1_000;
+
+/// Most connections at a time with so many listeners.
+#[must_use]
+pub const fn connections_max(listeners: usize) -> usize {
+    listeners.saturating_add(VISITORS_MAX)
+}
 
 /// How many may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +43,15 @@ impl Refusal {
     }
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => Self::Full,
+            Refusal::Address => Self::Address,
+        }
+    }
+}
+
 /// Counts who is in.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -59,7 +76,7 @@ impl Gate {
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Pass, Refusal> {
         let address = network(address);
         let mut counts = self.lock();
-        if counts.connections >= self.limits.listeners.saturating_add(VISITORS_MAX) {
+        if counts.connections >= connections_max(self.limits.listeners) {
             return Err(Refusal::Full);
         }
         let of_address = counts.by_address.get(&address).copied().unwrap_or(0);

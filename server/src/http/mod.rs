@@ -5,6 +5,7 @@ pub(crate) mod assets;
 pub(crate) mod gate;
 pub(crate) mod headers;
 pub(crate) mod join_url;
+pub(crate) mod ops;
 pub(crate) mod origins;
 pub(crate) mod socket;
 pub(crate) mod status;

@@ -63,7 +63,11 @@ mod tests {
             (&other_port, [false, false, true]),
             (&headers(&[(HOST, "party.test"), (ORIGIN, "null")]), [false, false, true]),
         ] {
-            assert_eq!([&none, &named, &all].map(|origins| origins.allow(request)), by, "{request:?}");
+            assert_eq!(
+                [&none, &named, &all].map(|origins| origins.allow(request)),
+                by,
+                "{request:?}"
+            );
         }
     }
 }

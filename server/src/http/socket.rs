@@ -4,14 +4,14 @@
 //! session wants sent. A write that waits for a slow peer therefore never stops reading, and the lock is
 //! held for no longer than a decision takes: messages are made into bytes outside of it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::http::header::RETRY_AFTER;
+use axum::http::header::{ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -25,10 +25,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::app::App;
+use crate::fanout::chunk::Chunk;
 use crate::fanout::count::Registration;
 use crate::fanout::outbox::{Close, Output, Wait, close_code};
 use crate::host_clock;
 use crate::http::accept::{Peer, RETRY_AFTER_S};
+use crate::metrics::{Leave, Refused};
+use crate::pipeline::encoder::WireFormat;
 use crate::session::Session;
 
 /// Largest message from a client, in bytes. A hello with every optional field has about 2 kB.
@@ -62,12 +65,19 @@ pub(crate) async fn upgrade(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if !app.origins.allow(&headers) {
-        tracing::debug!(from = %peer.address, "refused a page of another site");
-        return (StatusCode::FORBIDDEN, "pages of other sites may not listen here\n").into_response();
+        if app.metrics.refuse(Refused::Origin) {
+            let origin = headers.get(ORIGIN);
+            tracing::warn!(?origin, "refused a page of another site: see --allow-origin");
+        }
+        return (StatusCode::FORBIDDEN, "pages of other sites may not listen here\n")
+            .into_response();
     }
     let place = match app.gate.listen() {
         Ok(place) => place,
         Err(refusal) => {
+            if app.metrics.refuse(refusal.into()) {
+                tracing::warn!("refused a listener: {}", refusal.in_words());
+            }
             let retry = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
             let words = format!("{}\n", refusal.in_words());
             return (StatusCode::SERVICE_UNAVAILABLE, retry, words).into_response();
@@ -91,6 +101,8 @@ struct Shared {
     session: Mutex<Session>,
     /// The reader has handed something in.
     changed: Notify,
+    /// The client has said hello.
+    has_joined: AtomicBool,
 }
 
 impl Shared {
@@ -103,7 +115,11 @@ impl Shared {
 async fn run(socket: WebSocket, app: Arc<App>) {
     let number = app.accepted.fetch_add(1, Ordering::Relaxed);
     let session = Session::new(Arc::clone(&app.identity), number, host_clock::now());
-    let shared = Arc::new(Shared { session: Mutex::new(session), changed: Notify::new() });
+    let shared = Arc::new(Shared {
+        session: Mutex::new(session),
+        changed: Notify::new(),
+        has_joined: AtomicBool::new(false),
+    });
     let (sink, stream) = socket.split();
     let reader = Reader { stream, shared: Arc::clone(&shared), app: Arc::clone(&app), seat: None };
     let writer = Writer {
@@ -114,6 +130,7 @@ async fn run(socket: WebSocket, app: Arc<App>) {
         chunks: app.hub.chunks(),
         shutdown: app.shutdown.clone(),
         app,
+        planned: None,
     };
     writer.run().await;
 }
@@ -166,7 +183,8 @@ impl Reader {
                 received = timeout(SILENCE_MAX, self.stream.next()) => received,
                 () = replaced(&mut self.seat) => {
                     let reason = "replaced by a newer connection of this client";
-                    return Ended::Told(Close::new(close_code::NORMAL, reason));
+                    let close = Close::new(close_code::NORMAL, reason);
+                    return Ended::Told(Close { leave: Leave::Replaced, ..close });
                 }
             };
             // Read before the message is looked at: half of any delay here is an error of the client's clock.
@@ -195,6 +213,8 @@ impl Reader {
         if let (None, Some(client)) = (&self.seat, session.client()) {
             // With the session still held, so that nobody who got a hello is missing in the count.
             self.seat = Some(self.app.roster.register(&client.id, client.listens()));
+            self.shared.has_joined.store(true, Ordering::Relaxed);
+            self.app.metrics.joins.inc();
             tracing::info!(id = ?client.id, name = ?client.name, "joined");
         }
         drop(session);
@@ -221,6 +241,8 @@ struct Writer {
     chunks: watch::Receiver<u64>,
     shutdown: watch::Receiver<bool>,
     app: Arc<App>,
+    /// The moment that was waited for, until a chunk is sent.
+    planned: Option<ServerTime>,
 }
 
 /// Why the writer stopped waiting.
@@ -235,6 +257,17 @@ enum Woken {
 
 impl Writer {
     async fn run(mut self) {
+        let leave = self.write().await;
+        // The roster's entry goes with it.
+        self.reader.abort();
+        if self.shared.has_joined.load(Ordering::Relaxed) {
+            self.app.metrics.leave(leave);
+            tracing::debug!(?leave, "left");
+        }
+    }
+
+    /// Sends what there is to send until the connection ends. Returns why it did.
+    async fn write(&mut self) -> Leave {
         let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -245,38 +278,74 @@ impl Writer {
                 Output::TimeReply(reply) => {
                     // Read when the bytes are made, the last moment before they leave: half of any delay
                     // between here and the wire is an error of the client's clock.
+                    self.app.metrics.time_replies.inc();
                     let stamped = ServerMessage::Time(reply.stamp(host_clock::now()));
                     Message::Text(stamped.encode().into())
                 }
                 Output::Message(message) => Message::Text(message.encode().into()),
-                Output::Audio(chunk, format) => Message::Binary(chunk.message(format)),
+                Output::Audio(chunk, format) => {
+                    let bytes = self.encode(&chunk, format);
+                    if let Err(leave) = self.send_audio(bytes).await {
+                        return leave;
+                    }
+                    continue;
+                }
                 Output::Close(close) => {
+                    let leave = close.leave;
                     self.close(close).await;
-                    break;
+                    return leave;
                 }
                 Output::Wait(wait) => {
                     tracing::trace!(?wait, "waiting");
                     match self.wait(wait, &mut ping).await {
                         Woken::Again => continue,
                         Woken::Ping => Message::Ping(Bytes::new()),
-                        Woken::Gone => break,
+                        Woken::Gone => return Leave::Left,
                     }
                 }
             };
-            if !self.send(message).await {
-                break;
+            if let Err(leave) = self.send(message).await {
+                return leave;
             }
         }
-        // The roster's entry goes with it.
-        self.reader.abort();
     }
 
     fn poll(&self) -> Output {
         let stage = self.app.hub.stage();
-        self.shared.session().poll_output(host_clock::now(), &stage)
+        let mut session = self.shared.session();
+        let output = session.poll_output(host_clock::now(), &stage);
+        let skipped = session.take_skipped();
+        if skipped > 0 {
+            self.app.metrics.skipped.inc_by(skipped);
+        }
+        output
+    }
+
+    /// The bytes of a chunk. The first listener of a format has them made.
+    fn encode(&self, chunk: &Chunk, format: WireFormat) -> Bytes {
+        if chunk.is_encoded(format) {
+            return chunk.message(format);
+        }
+        let began = host_clock::now();
+        let bytes = chunk.message(format);
+        self.app.metrics.encoding.inc_by((host_clock::now() - began).as_secs_f64());
+        bytes
+    }
+
+    async fn send_audio(&mut self, bytes: Bytes) -> Result<(), Leave> {
+        let length = bytes.len() as u64;
+        self.send(Message::Binary(bytes)).await?;
+        let metrics = &self.app.metrics;
+        metrics.chunks.inc();
+        metrics.bytes.inc_by(length);
+        if let Some(planned) = self.planned.take() {
+            metrics.lateness.observe((host_clock::now() - planned).as_secs_f64());
+        }
+        Ok(())
     }
 
     async fn wait(&mut self, wait: Wait, ping: &mut Interval) -> Woken {
+        self.planned = wait.until;
         let timer = async {
             match wait.until {
                 Some(until) => {
@@ -302,21 +371,21 @@ impl Writer {
         }
     }
 
-    /// Sends `message`. Returns whether the connection goes on.
-    async fn send(&mut self, message: Message) -> bool {
+    /// Sends `message`, or says why the connection is over.
+    async fn send(&mut self, message: Message) -> Result<(), Leave> {
         tokio::select! {
             sent = timeout(WRITE_WITHIN, self.sink.send(message)) => match sent {
-                Ok(Ok(())) => true,
+                Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "gone");
-                    false
+                    Err(Leave::Left)
                 }
                 Err(_) => {
                     tracing::info!("disconnected a client that does not read");
-                    false
+                    Err(Leave::Stalled)
                 }
             },
-            _ = &mut self.reader => false,
+            _ = &mut self.reader => Err(Leave::Left),
         }
     }
 

@@ -14,6 +14,7 @@ use super::line::Line;
 use crate::fanout::demand::Demand;
 use crate::fanout::hub::Hub;
 use crate::host_clock;
+use crate::metrics::Metrics;
 use crate::source::Source;
 
 /// Longest sleep. The clock it waits for and the one that wakes it differ in rate by a few hundred ppm at
@@ -38,12 +39,14 @@ impl Pump {
         source: Box<dyn Source>,
         hub: Arc<Hub>,
         demand: Arc<Demand>,
+        metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (finish, finished) = oneshot::channel();
         let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || {
-            run(source, &hub, &demand, &stopped);
+            let work = Work { hub: &hub, demand: &demand, metrics: &metrics, stop: &stopped };
+            run(source, &work);
             // An error says that nobody waits for the end.
             let _ = finish.send(());
         })?;
@@ -70,7 +73,16 @@ impl Drop for Pump {
     }
 }
 
-fn run(mut source: Box<dyn Source>, hub: &Hub, demand: &Demand, stop: &AtomicBool) {
+/// What the thread works for.
+struct Work<'a> {
+    hub: &'a Hub,
+    demand: &'a Demand,
+    metrics: &'a Metrics,
+    stop: &'a AtomicBool,
+}
+
+fn run(mut source: Box<dyn Source>, work: &Work<'_>) {
+    let Work { hub, demand, metrics, stop } = work;
     let mut line = Line::default();
     demand.attend();
     while !stop.load(Ordering::Acquire) {
@@ -83,7 +95,10 @@ fn run(mut source: Box<dyn Source>, hub: &Hub, demand: &Demand, stop: &AtomicBoo
             thread::park_timeout(wait.min(SLEEP_MAX));
             continue;
         }
-        if !line.turn(source.as_mut(), hub, host_clock::now) {
+        let began = host_clock::now();
+        let has_more = line.turn(source.as_mut(), hub, host_clock::now);
+        metrics.decoding.inc_by((host_clock::now() - began).as_secs_f64());
+        if !has_more {
             tracing::info!("the source has ended");
             return;
         }

@@ -162,6 +162,11 @@ impl Session {
         }
     }
 
+    /// How many chunks were left out since this was last asked.
+    pub(crate) fn take_skipped(&mut self) -> u64 {
+        self.outbox.take_skipped()
+    }
+
     /// The next thing to do at `now`. Call again until it is [`Output::Wait`]; then call when the time it
     /// names has come, when the stage has changed, or after any `handle_*`. Extra calls are harmless.
     pub(crate) fn poll_output(&mut self, now: ServerTime, stage: &Stage) -> Output {

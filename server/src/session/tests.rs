@@ -516,7 +516,10 @@ fn a_flood_of_time_requests_is_answered_as_far_as_it_is_sensible() {
     scene.text(0, &hello());
     let ask = r#"{"type":"client/time","payload":{"client_transmitted":1}}"#;
     let mut replies = |millis: i64, count: usize| {
-        (0..count).flat_map(|_| scene.text(millis, ask)).filter(|&word| word == "server/time").count()
+        (0..count)
+            .flat_map(|_| scene.text(millis, ask))
+            .filter(|&word| word == "server/time")
+            .count()
     };
     assert_eq!(replies(0, 200), 100);
     // A second later there is room for 50 more, and the connection is as before.
@@ -531,5 +534,8 @@ fn a_flood_of_messages_ends_the_connection_before_they_are_read() {
         assert!(!scene.text(0, STATE).contains(&"close"));
     }
     assert_eq!(scene.text(0, "no JSON"), ["close"]);
-    assert_eq!((scene.close().code, scene.close().reason.as_str()), (close_code::POLICY, "too many messages"));
+    assert_eq!(
+        (scene.close().code, scene.close().reason.as_str()),
+        (close_code::POLICY, "too many messages")
+    );
 }

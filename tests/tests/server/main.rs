@@ -6,6 +6,7 @@ mod audio;
 mod greeting;
 mod http;
 mod limits;
+mod ops;
 mod refusals;
 mod shutdown;
 mod sources;

@@ -1,0 +1,180 @@
+//! What the server counts, for those who run it. Each is read at `/metrics` and nowhere else.
+
+use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelValue;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Bounds of the send lateness, seconds: a timer's granularity, a busy core, a stall that listeners notice.
+const LATENESS_S: [f64; 9] = [0.001, 0.002, 0.005, 0.010, 0.025, 0.050, 0.100, 0.500, 2.000];
+
+type Seconds = Counter<f64, AtomicU64>;
+
+/// Why a connection of a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Leave {
+    /// The client went, with a goodbye or without.
+    Left,
+    /// A newer connection of the same client took its place.
+    Replaced,
+    /// The client broke the protocol, or a limit.
+    Refused,
+    /// The client did not read what it was sent.
+    Stalled,
+    /// The server goes down.
+    Shutdown,
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Refused {
+    /// All places were taken.
+    Full,
+    /// Its address had enough connections.
+    Address,
+    /// The page is of another site.
+    Origin,
+}
+
+/// The label of what is counted by reason.
+type For<R> = [(&'static str, R); 1];
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    listeners: Gauge,
+    clock: Gauge<f64, AtomicU64>,
+    /// Clients that said hello.
+    pub(crate) joins: Counter,
+    leaves: Family<For<Leave>, Counter>,
+    refused: Family<For<Refused>, Counter>,
+    /// Chunks that were handed to the system, and their bytes.
+    pub(crate) chunks: Counter,
+    pub(crate) bytes: Counter,
+    /// Chunks that were left out because they would have come too late.
+    pub(crate) skipped: Counter,
+    /// How much later than planned a chunk was handed to the system, seconds.
+    pub(crate) lateness: Histogram,
+    /// `client/time` that were answered.
+    pub(crate) time_replies: Counter,
+    /// Time that reading the source and cutting it took, in which decoding is most of it.
+    pub(crate) decoding: Seconds,
+    /// Time that making bytes of chunks took.
+    pub(crate) encoding: Seconds,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("partyline");
+        let mut metrics = Self {
+            registry: Registry::default(),
+            listeners: Gauge::default(),
+            clock: Gauge::default(),
+            joins: Counter::default(),
+            leaves: Family::default(),
+            refused: Family::default(),
+            chunks: Counter::default(),
+            bytes: Counter::default(),
+            skipped: Counter::default(),
+            lateness: Histogram::new(LATENESS_S),
+            time_replies: Counter::default(),
+            decoding: Counter::default(),
+            encoding: Counter::default(),
+        };
+        let m = &metrics;
+        registry.register("listeners", "Clients with an active player", m.listeners.clone());
+        registry.register_with_unit(
+            "clock",
+            "The clock that chunks are stamped by",
+            Unit::Seconds,
+            m.clock.clone(),
+        );
+        registry.register("joins", "Clients that said hello", m.joins.clone());
+        registry.register("leaves", "Clients that are gone, by why", m.leaves.clone());
+        registry.register("refused", "Connections that were not let in", m.refused.clone());
+        registry.register("chunks_sent", "Chunks handed to the system", m.chunks.clone());
+        registry.register_with_unit(
+            "audio_sent",
+            "Audio handed to the system, headers included",
+            Unit::Bytes,
+            m.bytes.clone(),
+        );
+        registry.register("chunks_skipped", "Chunks left out as too late", m.skipped.clone());
+        registry.register_with_unit(
+            "send_lateness",
+            "From the moment planned for a chunk until the system had it",
+            Unit::Seconds,
+            m.lateness.clone(),
+        );
+        registry.register("time_replies", "Answers to client/time", m.time_replies.clone());
+        registry.register_with_unit(
+            "decoding",
+            "Time spent on reading and decoding sources",
+            Unit::Seconds,
+            m.decoding.clone(),
+        );
+        registry.register_with_unit(
+            "encoding",
+            "Time spent on making bytes of chunks",
+            Unit::Seconds,
+            m.encoding.clone(),
+        );
+        metrics.registry = registry;
+        metrics
+    }
+}
+
+impl Metrics {
+    /// Counts the end of a client's connection.
+    pub(crate) fn leave(&self, reason: Leave) {
+        self.leaves.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts somebody who was not let in. Returns whether it is the first for that reason, who is worth a line in the log.
+    pub(crate) fn refuse(&self, reason: Refused) -> bool {
+        self.refused.get_or_create(&[("reason", reason)]).inc() == 0
+    }
+
+    /// All of it as Prometheus reads it (OpenMetrics 1.0 text), with what is true right now.
+    pub(crate) fn text(&self, listeners: usize, clock_s: f64) -> String {
+        self.listeners.set(i64::try_from(listeners).unwrap_or(i64::MAX));
+        self.clock.set(clock_s);
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.registry) {
+            // Nothing but the memory for it could fail.
+            let _ = writeln!(text, "# {error}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_told() {
+        let metrics = Metrics::default();
+        metrics.leave(Leave::Stalled);
+        assert!(metrics.refuse(Refused::Full) && !metrics.refuse(Refused::Full));
+        metrics.lateness.observe(0.0015);
+        let text = metrics.text(3, 2.5);
+        for line in [
+            "partyline_listeners 3",
+            "partyline_clock_seconds 2.5",
+            "partyline_leaves_total{reason=\"Stalled\"} 1",
+            "partyline_refused_total{reason=\"Full\"} 2",
+            "partyline_send_lateness_seconds_bucket{le=\"0.002\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
