@@ -142,7 +142,7 @@ impl Metrics {
         self.refused.get_or_create(&[("reason", reason)]).inc() == 0
     }
 
-    /// All of it as Prometheus reads it (OpenMetrics 1.0 text), with what is true right now.
+    /// All of it as Prometheus reads it (the text format of `OpenMetrics` 1.0), with what is true right now.
     pub(crate) fn text(&self, listeners: usize, clock_s: f64) -> String {
         self.listeners.set(i64::try_from(listeners).unwrap_or(i64::MAX));
         self.clock.set(clock_s);

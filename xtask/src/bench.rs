@@ -14,13 +14,17 @@ use crate::{
 ///
 /// When it is another bench, or the load generator fails.
 pub(crate) fn run(shell: &Shell, options: &[String]) -> Result<()> {
-    let Some((bench, options)) = options.split_first() else { bail!("`bench` needs a name: fanout") };
+    let Some((bench, options)) = options.split_first() else {
+        bail!("`bench` needs a name: fanout")
+    };
     if bench != "fanout" {
         bail!("no bench `{bench}`; there is: fanout");
     }
     let tools = setup::ensure(shell, Purpose::Build)?;
     run::release_server(shell, &tools)?;
     let mut cargo = shell.command("cargo");
-    cargo.args(["run", "--quiet", "--release", "--package=e2e", "--bin=fanout", "--"]).args(options);
+    cargo
+        .args(["run", "--quiet", "--release", "--package=e2e", "--bin=fanout", "--"])
+        .args(options);
     shell::run(cargo.env("PARTYLINE_SERVER", run::server(shell, "release")))
 }

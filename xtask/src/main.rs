@@ -66,7 +66,8 @@ fn dispatch(mut args: Vec<String>) -> Result<()> {
     if args.first().is_some_and(|arg| arg == "--") {
         args.remove(0);
     }
-    let takes_options = matches!(command.as_str(), "party" | "dev" | "e2e" | "sim" | "sound" | "bench");
+    let takes_options =
+        matches!(command.as_str(), "party" | "dev" | "e2e" | "sim" | "sound" | "bench");
     if !takes_options && !args.is_empty() {
         bail!("`{command}` takes no options, but was given `{}`\n\n{HELP}", args.join(" "));
     }

@@ -101,7 +101,9 @@ pub(crate) fn dev(shell: &Shell, options: &[String]) -> Result<()> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let server = party_server(shell, &server(shell, "debug"), options)?;
+    let mut server = party_server(shell, &server(shell, "debug"), options)?;
+    // The page comes from trunk's port, which is another site.
+    server.args(["--allow-origin", "*"]);
     let mut trunk = page::trunk(shell, tools.wasm()?);
     // `dist/` holds what the release server embeds, and stays as it is.
     trunk.arg("serve").arg("--dist").arg(shell.target().join("dev-dist"));

@@ -38,3 +38,11 @@ impl Cost {
         })
     }
 }
+
+/// What was measured of a run: the empty server, and both ends of the measurement of the full one and of the floor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
+    pub(super) empty: Cost,
+    pub(super) full: [Cost; 2],
+    pub(super) floor: [Cost; 2],
+}

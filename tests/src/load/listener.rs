@@ -88,11 +88,9 @@ fn now_us() -> i64 {
 }
 
 impl Ears {
-    pub(super) fn new(sound: Vec<u8>) -> Self {
-        let mut twice = sound.clone();
-        twice.extend_from_slice(&sound);
+    pub(super) fn new(sound: &[u8]) -> Self {
         Self {
-            sound: twice,
+            sound: [sound, sound].concat(),
             anchor: Cell::default(),
             cadence: Cell::default(),
             counts: Cell::default(),
@@ -187,9 +185,8 @@ pub(super) async fn run(url: String, name: String, kind: Kind, ears: Rc<Ears>) {
 
 async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
     let began = Instant::now();
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0);
+    let config =
+        WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES).write_buffer_size(0);
     let connected = connect_async_with_config(url, Some(config), true);
     let (mut socket, _) = timeout(PATIENCE, connected).await??;
     send(&mut socket, &Hello::pcm16(name).message()).await?;

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until};
 pub use self::floor::serve as serve_floor;
 pub use self::report::Report;
 
-use self::cost::Cost;
+use self::cost::{Cost, Costs};
 use self::listener::{Ears, Kind};
 use crate::process::ServerProcess;
 use crate::signal::Stereo16;
@@ -88,7 +88,7 @@ pub async fn run(load: Load) -> Result<Report> {
     let server = ServerProcess::start(&noise.arguments()).await?;
     cores.take_others()?;
     let process = server.id()?;
-    let ears = Rc::new(Ears::new(noise.sound.bytes()));
+    let ears = Rc::new(Ears::new(&noise.sound.bytes()));
     let local = LocalSet::new();
     let url = server.socket_url();
     let work = listen(load, &url, Rc::clone(&ears), process);
@@ -100,17 +100,13 @@ pub async fn run(load: Load) -> Result<Report> {
     cores.take_first()?;
     let floor = floor::start(load.listeners, bytes, every)?;
     cores.take_others()?;
-    let floor_cost = floor::read(floor, load).await?;
-    Ok(Report::new(load, &ears, empty, full, floor_cost))
+    let floor = floor::read(floor, load).await?;
+    let heard = ears.heard.take();
+    Ok(Report::new(load, heard, &Costs { empty, full, floor }))
 }
 
 /// Joins everybody, measures, and returns what the empty server and the full one take.
-async fn listen(
-    load: Load,
-    url: &str,
-    ears: Rc<Ears>,
-    process: u32,
-) -> Result<(Cost, [Cost; 2])> {
+async fn listen(load: Load, url: &str, ears: Rc<Ears>, process: u32) -> Result<(Cost, [Cost; 2])> {
     // One that comes and goes, so that what the first listener ever costs is not counted.
     listener::run(url.to_owned(), "first".to_owned(), Kind::Brief, Rc::clone(&ears)).await;
     let empty = Cost::of(process)?;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::Load;
-use super::cost::Cost;
-use super::listener::{Ears, Heard};
+use super::cost::Costs;
+use super::listener::Heard;
 
 /// What a run showed.
 #[derive(Debug)]
@@ -20,19 +20,14 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(
-        load: Load,
-        ears: &Ears,
-        empty: Cost,
-        [before, after]: [Cost; 2],
-        [floor_before, floor_after]: [Cost; 2],
-    ) -> Self {
+    pub(super) fn new(load: Load, heard: Heard, costs: &Costs) -> Self {
+        let Costs { empty, full: [before, after], floor: [floor_before, floor_after] } = costs;
         let all = (load.listeners + load.stalled) as f64;
         let listener_seconds = load.listeners.max(1) as f64 * load.seconds as f64;
         let mib = |bytes: f64| bytes / f64::from(1 << 20);
         Self {
             load,
-            heard: std::mem::take(&mut ears.heard.borrow_mut()),
+            heard,
             cpu_ms: (after.cpu_s - before.cpu_s) * 1e3 / listener_seconds,
             floor_cpu_ms: (floor_after.cpu_s - floor_before.cpu_s) * 1e3 / listener_seconds,
             cores: (after.cpu_s - before.cpu_s) / load.seconds as f64,
@@ -47,7 +42,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { load, heard, .. } = self;
         let Load { listeners, stalled, churn_per_s, seconds } = load;
-        writeln!(f, "{listeners} listeners, {stalled} stalled, {churn_per_s} joins/s, {seconds} s")?;
+        writeln!(
+            f,
+            "{listeners} listeners, {stalled} stalled, {churn_per_s} joins/s, {seconds} s"
+        )?;
         let ratio = self.cpu_ms / self.floor_cpu_ms;
         writeln!(
             f,
@@ -68,7 +66,11 @@ impl fmt::Display for Report {
             heard.gaps,
             heard.wrong
         )?;
-        writeln!(f, "lead          {} ms (min, p1, p50)", Parts(&heard.leads_ms, [0.0, 0.01, 0.5]))?;
+        writeln!(
+            f,
+            "lead          {} ms (min, p1, p50)",
+            Parts(&heard.leads_ms, [0.0, 0.01, 0.5])
+        )?;
         let slow = [0.5, 0.99, 1.0];
         writeln!(
             f,
@@ -78,7 +80,11 @@ impl fmt::Display for Report {
         )?;
         if !heard.joins_ms.is_empty() {
             let joins = heard.joins_ms.len();
-            writeln!(f, "first chunk   {} ms (p50, p99, max) of {joins}", Parts(&heard.joins_ms, slow))?;
+            writeln!(
+                f,
+                "first chunk   {} ms (p50, p99, max) of {joins}",
+                Parts(&heard.joins_ms, slow)
+            )?;
         }
         write!(f, "lost          {}", heard.lost)?;
         heard.why.as_ref().map_or(Ok(()), |why| write!(f, "; the first: {why}"))
