@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use protocol::time::{ServerSpan, ServerTime};
 
+use super::frame;
 use crate::pipeline::chunker::Cut;
 use crate::pipeline::encoder::{Block, WireFormat, encode};
 use crate::pipeline::timeline::Stamp;
@@ -15,7 +16,16 @@ use crate::source::CHANNELS;
 pub(crate) struct Chunk {
     cut: Cut,
     stamp: Stamp,
-    encoded: [OnceLock<Bytes>; WireFormat::ALL.len()],
+    encoded: [OnceLock<Encoded>; WireFormat::ALL.len()],
+}
+
+/// A chunk's bytes in one format.
+#[derive(Debug)]
+struct Encoded {
+    /// As it goes to the socket.
+    frame: Bytes,
+    /// Where in that the message begins.
+    message: usize,
 }
 
 impl Chunk {
@@ -54,17 +64,27 @@ impl Chunk {
         self.encoded[format as usize].get().is_some()
     }
 
-    /// The whole binary message in `format`. The first caller encodes, the others share the bytes.
+    /// The WebSocket frame in `format`. The first caller encodes, the others share the bytes.
+    pub(crate) fn frame(&self, format: WireFormat) -> Bytes {
+        self.encoded(format).frame.clone()
+    }
+
+    /// The whole binary message in `format`: the frame without its header.
     pub(crate) fn message(&self, format: WireFormat) -> Bytes {
-        let encoded = self.encoded[format as usize].get_or_init(|| {
+        let encoded = self.encoded(format);
+        encoded.frame.slice(encoded.message..)
+    }
+
+    fn encoded(&self, format: WireFormat) -> &Encoded {
+        self.encoded[format as usize].get_or_init(|| {
             let block = Block {
                 first: self.cut.first,
                 samples: &self.cut.samples,
                 resolution_bits: self.cut.resolution_bits,
             };
-            encode(format, self.stamp.play_at, block)
-        });
-        encoded.clone()
+            let (frame, message) = frame::binary(&encode(format, self.stamp.play_at, block));
+            Encoded { frame: frame.into(), message }
+        })
     }
 }
 

@@ -48,7 +48,7 @@ mod tests {
     /// once would leave it parked to the end.
     #[test]
     fn nobody_who_comes_at_the_edge_is_missed() {
-        const ROUNDS: usize = 20_000;
+        const ROUNDS: usize = 500;
         let demand = Arc::new(Demand::default());
         let (served, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let maker = {
@@ -65,7 +65,7 @@ mod tests {
                 }
             })
         };
-        let limit = Instant::now() + Duration::from_mins(1);
+        let limit = Instant::now() + Duration::from_secs(20);
         for _ in 0..ROUNDS {
             let before = served.load(Ordering::Acquire);
             demand.add();

@@ -10,6 +10,7 @@ pub(crate) mod audio_lane;
 pub(crate) mod chunk;
 pub(crate) mod count;
 pub(crate) mod demand;
+pub(crate) mod frame;
 pub(crate) mod hub;
 pub(crate) mod outbox;
 pub(crate) mod ring;

@@ -137,6 +137,13 @@ impl Session {
         }
     }
 
+    /// Takes a ping or its answer that arrived at `arrived`.
+    pub(crate) fn handle_sign_of_life(&mut self, arrived: ServerTime) {
+        if !self.messages.take(arrived, per_second(MESSAGES_PER_S)) {
+            self.close(Close::new(close_code::POLICY, "too many messages"));
+        }
+    }
+
     /// Says goodbye to the client because the server goes down.
     pub(crate) fn handle_shutdown(&mut self, group: &Group) {
         if let Phase::Active(active) = &mut self.phase {
