@@ -45,7 +45,7 @@ mod tests {
     fn frames_are_as_the_standard_has_them() {
         assert_eq!(text("Hello"), *b"\x81\x05Hello");
         assert_eq!(binary(&[7; 256]).0[..5], [0x82, 0x7e, 1, 0, 7]);
-        assert_eq!(binary(&[7; 65_536]).0[..11], [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0, 7]);
+        assert_eq!(binary(&vec![7; 65_536]).0[..11], [0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0, 7]);
         assert_eq!(binary(&[7; 125]).1, 2);
         assert_eq!(ping(), [0x89, 0]);
         assert_eq!(close(1_001, "bye"), *b"\x88\x05\x03\xe9bye");
