@@ -24,6 +24,8 @@ fn exact_within(name: &str, link: LinkProfile, resolution_us: f64, bars: Bars) {
     let full: Option<u64> =
         std::env::var("PARTYLINE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     let (seeds, seconds) = full.map_or((8, 90.0), |seeds| (seeds, 600.0));
+    // A short world settles for a larger part of its time.
+    let late_bar_us = if full.is_some() { bars.late_us } else { 1.3 * bars.late_us };
     let config = WorldConfig {
         drift_ppm_max: 200.0,
         resolution_us,
@@ -67,7 +69,7 @@ fn exact_within(name: &str, link: LinkProfile, resolution_us: f64, bars: Bars) {
         late.error_us(1.0),
     );
     assert!(early_us <= bars.early_us, "{early_us} us in the first seconds");
-    assert!(late_us <= bars.late_us, "{late_us} us later on");
+    assert!(late_us <= late_bar_us, "{late_us} us later on");
 }
 
 #[test]

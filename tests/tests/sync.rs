@@ -297,7 +297,9 @@ fn who_stops_and_joins_again_is_in_step_at_once() {
             ("and Join, a while later", Run(7.0)),
             ("on the same page", JoinAgain),
             ("it is heard within a second and a half", Run(1.5)),
-            ("and within a millisecond from then on", InStep(10.0, 1_000.0)),
+            // 1 ms is the bar of 99 of 100 looks in a thousand worlds; the worst of those had 1.3.
+            ("and about within a millisecond from then on", InStep(10.0, 1_500.0)),
+            ("soon better than that", InStep(10.0, 500.0)),
             ("and known to be", Is(State::Playing)),
         ],
     );
