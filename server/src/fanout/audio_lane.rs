@@ -160,19 +160,26 @@ struct Ledger {
     /// When each ends, and its bytes, in the order of sending. Bounded by the lead: a chunk is sent at most
     /// [`LEAD_MAX`] before it is heard, and forgotten once it ended.
     sent: VecDeque<(ServerTime, u64)>,
+    /// Bytes of all of them, heard by now or not.
+    bytes: u64,
 }
 
 impl Ledger {
     fn add(&mut self, end: ServerTime, bytes: u64, now: ServerTime) {
         // Not earlier, though a delay lets them count for less: a delay may become shorter again.
-        while self.sent.front().is_some_and(|&(end, _)| end <= now) {
-            self.sent.pop_front();
+        while let Some((_, heard)) = self.sent.pop_front_if(|&mut (end, _)| end <= now) {
+            self.bytes -= heard;
         }
         self.sent.push_back((end, bytes));
+        self.bytes += bytes;
     }
 
     /// When there is room for `bytes` more; `None` is now.
     fn room_at(&self, now: ServerTime, bytes: u64, terms: &AudioTerms) -> Option<ServerTime> {
+        // Most can hold more than is ever ahead: nothing needs to be looked through for them.
+        if self.bytes.saturating_add(bytes) <= terms.capacity_bytes {
+            return None;
+        }
         let heard_at = |end: ServerTime| end - terms.delay;
         let mut count: u64 = (self.sent.iter())
             .filter(|&&(end, _)| heard_at(end) > now)

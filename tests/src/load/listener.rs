@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BRIEF: Duration = Duration::from_secs(2);
 /// How often a listener asks for the time: as the page does once it has settled.
 const ASK_EVERY: Duration = Duration::from_secs(10);
+/// How often a probe does.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// Read buffer of a connection, bytes: more than a chunk.
 const READ_BUFFER_BYTES: usize = 32 << 10;
 /// Byte that begins an audio chunk, and the length of its header (wire reference 3.2).
@@ -44,6 +46,8 @@ pub(super) enum Kind {
     Brief,
     /// Asks for the stream and does not read.
     Stalled,
+    /// Listens to the end, and asks for the time ten times a second.
+    Probe,
 }
 
 /// What was heard.
@@ -196,8 +200,9 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
     }
     let mut due_us = None;
     // Not all at the same moment.
-    let first = Instant::now() + ASK_EVERY.mul_f64(f64::from(now_us() as u16) / 65_536.0);
-    let mut ask = interval_at(first, ASK_EVERY);
+    let every = if kind == Kind::Probe { PROBE_EVERY } else { ASK_EVERY };
+    let first = Instant::now() + every.mul_f64(f64::from(now_us() as u16) / 65_536.0);
+    let mut ask = interval_at(first, every);
     let leave = sleep(if kind == Kind::Brief { BRIEF } else { Duration::MAX });
     tokio::pin!(leave);
     loop {
@@ -220,9 +225,9 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
                 }
                 due_us = Some(ears.hear(&bytes, due_us, kind == Kind::Stays)?);
             }
-            Message::Text(text) => ears.round_trip(&text),
+            Message::Text(text) if kind == Kind::Probe => ears.round_trip(&text),
             Message::Close(frame) => bail!("closed: {frame:?}"),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
 }

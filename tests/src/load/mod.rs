@@ -6,6 +6,7 @@
 mod cost;
 mod floor;
 mod listener;
+mod probe;
 mod report;
 
 use std::ffi::OsString;
@@ -122,6 +123,7 @@ async fn listen(load: Load, url: &str, ears: Rc<Ears>, process: u32) -> Result<(
         sleep_until(next).await;
     }
     sleep_until(next + FILL).await;
+    let probes = probe::start(url.to_owned())?;
     ears.begin();
     let before = Cost::of(process)?;
     let until = Instant::now() + Duration::from_secs(load.seconds);
@@ -136,6 +138,7 @@ async fn listen(load: Load, url: &str, ears: Rc<Ears>, process: u32) -> Result<(
     sleep_until(until).await;
     let after = Cost::of(process)?;
     ears.end();
+    ears.heard.borrow_mut().round_trips_ms = probes.finish()?;
     tasks.shutdown().await;
     Ok((empty, [before, after]))
 }
