@@ -86,7 +86,8 @@ impl Origin {
 
     /// A reading that is this far from what is expected is strange, µs: another way for the sound is longer or shorter by
     /// more. What is off by less is for the filter, unless it stays: [`STEP_US_MIN`]. The pairs of Chromium were seen to
-    /// jump by up to 4 ms when the machine stalls, and further at the start; what is lost when a buffer runs empty there is a multiple of 10.7 ms.
+    /// jump by up to 4 ms when the machine stalls, and further at the start; what is lost when a buffer runs empty there
+    /// is a multiple of 10.7 ms.
     const fn strange_us(self, has_settled: bool) -> f64 {
         match (self, has_settled) {
             (Self::Estimated, false) => 20_000.0,

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// Bounds of the send lateness, seconds: a timer's granularity, a busy core, a stall that listeners notice.
 const LATENESS_S: [f64; 9] = [0.001, 0.002, 0.005, 0.010, 0.025, 0.050, 0.100, 0.500, 2.000];
@@ -73,62 +73,48 @@ pub(crate) struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("partyline");
-        let mut metrics = Self {
-            registry: Registry::default(),
-            listeners: Gauge::default(),
-            clock: Gauge::default(),
-            joins: Counter::default(),
-            leaves: Family::default(),
-            refused: Family::default(),
-            chunks: Counter::default(),
-            bytes: Counter::default(),
-            skipped: Counter::default(),
-            lateness: Histogram::new(LATENESS_S),
-            time_replies: Counter::default(),
-            decoding: Counter::default(),
-            encoding: Counter::default(),
-        };
-        let m = &metrics;
-        registry.register("listeners", "Clients with an active player", m.listeners.clone());
-        registry.register_with_unit(
-            "clock",
-            "The clock that chunks are stamped by",
-            Unit::Seconds,
-            m.clock.clone(),
-        );
-        registry.register("joins", "Clients that said hello", m.joins.clone());
-        registry.register("leaves", "Clients that are gone, by why", m.leaves.clone());
-        registry.register("refused", "Connections that were not let in", m.refused.clone());
-        registry.register("chunks_sent", "Chunks handed to the system", m.chunks.clone());
-        registry.register_with_unit(
-            "audio_sent",
-            "Audio handed to the system, headers included",
-            Unit::Bytes,
-            m.bytes.clone(),
-        );
-        registry.register("chunks_skipped", "Chunks left out as too late", m.skipped.clone());
-        registry.register_with_unit(
-            "send_lateness",
-            "From the moment planned for a chunk until the system had it",
-            Unit::Seconds,
-            m.lateness.clone(),
-        );
-        registry.register("time_replies", "Answers to client/time", m.time_replies.clone());
-        registry.register_with_unit(
-            "decoding",
-            "Time spent on reading and decoding sources",
-            Unit::Seconds,
-            m.decoding.clone(),
-        );
-        registry.register_with_unit(
-            "encoding",
-            "Time spent on making bytes of chunks",
-            Unit::Seconds,
-            m.encoding.clone(),
-        );
-        metrics.registry = registry;
-        metrics
+        let it = &mut registry;
+        let lateness = Histogram::new(LATENESS_S);
+        Self {
+            listeners: counted(it, "listeners", "Clients with an active player"),
+            clock: measured(it, "clock", "The clock that chunks are stamped by", Unit::Seconds),
+            joins: counted(it, "joins", "Clients that said hello"),
+            leaves: counted(it, "leaves", "Clients that are gone, by why"),
+            refused: counted(it, "refused", "Connections that were not let in"),
+            chunks: counted(it, "chunks_sent", "Chunks handed to the system"),
+            bytes: measured(it, "audio_sent", "Chunks with their headers", Unit::Bytes),
+            skipped: counted(it, "chunks_skipped", "Chunks left out as too late"),
+            time_replies: counted(it, "time_replies", "Answers to client/time"),
+            decoding: measured(it, "decoding", "Reading and decoding sources", Unit::Seconds),
+            encoding: measured(it, "encoding", "Making bytes of chunks", Unit::Seconds),
+            lateness: {
+                let help = "From the moment planned for a chunk until the system had it";
+                let unit = Unit::Seconds;
+                it.register_with_unit("send_lateness", help, unit, lateness.clone());
+                lateness
+            },
+            registry,
+        }
     }
+}
+
+/// A new metric that is read under `name`.
+fn counted<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// The same with a unit, which becomes a part of the name.
+fn measured<M: Metric + Clone + Default>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    unit: Unit,
+) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
 }
 
 impl Metrics {

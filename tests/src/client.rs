@@ -18,8 +18,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 pub const REPLY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Byte that begins an audio chunk, and the length of its header (wire reference 3.2).
-const AUDIO_CHUNK: u8 = 4;
-const AUDIO_HEADER_BYTES: usize = 9;
+pub(crate) const AUDIO_CHUNK: u8 = 4;
+pub(crate) const AUDIO_HEADER_BYTES: usize = 9;
 
 /// One connection.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, Thread};
+use std::thread::Thread;
 
 /// Counts those who listen, and wakes whoever makes sound for them.
 #[derive(Debug, Default)]
@@ -12,10 +12,10 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    /// The calling thread is the one to wake. It may park when nobody listens: a listener who comes in between is not
-    /// missed, because the thread then does not stay parked.
-    pub(crate) fn attend(&self) {
-        self.maker.get_or_init(thread::current);
+    /// `maker` is the thread to wake. It may park when nobody listens: a listener who comes in between is not missed,
+    /// because the thread then does not stay parked. Call this before anybody can come, and once.
+    pub(crate) fn serve_by(&self, maker: &Thread) {
+        self.maker.get_or_init(|| maker.clone());
     }
 
     /// One more listens.
@@ -42,6 +42,7 @@ impl Demand {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::thread;
     use std::time::{Duration, Instant};
 
     /// Listeners come and go as fast as they can, while the maker parks whenever nobody is there. A wake-up that is lost
@@ -55,7 +56,6 @@ mod tests {
             let (demand, served, done) =
                 (Arc::clone(&demand), Arc::clone(&served), Arc::clone(&done));
             thread::spawn(move || {
-                demand.attend();
                 while done.load(Ordering::Acquire) == 0 {
                     if demand.listening() == 0 {
                         thread::park();
@@ -65,6 +65,7 @@ mod tests {
                 }
             })
         };
+        demand.serve_by(maker.thread());
         let limit = Instant::now() + Duration::from_secs(20);
         for _ in 0..ROUNDS {
             let before = served.load(Ordering::Acquire);

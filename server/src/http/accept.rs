@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 use super::gate::{Gate, Pass, Refusal};
@@ -24,6 +24,11 @@ use crate::metrics::Metrics;
 
 /// How long a request's head may take: a phone on a bad network needs a second.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a connection may be kept for further requests, and how long the answer that is under way then may take: a
+/// peer that does not read its answer must not be kept for ever. A WebSocket has limits of its own.
+const OPEN_MAX: Duration = Duration::from_mins(2);
+const FINISH_WITHIN: Duration = Duration::from_secs(30);
 
 /// Largest head of a request, bytes. Browsers send less than 2 KiB.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -116,6 +121,12 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 
+/// Returns when a connection that begins now is to take no more requests.
+async fn told_or_old(stop: &mut watch::Receiver<bool>) {
+    // An error says that it is old.
+    let _ = timeout(OPEN_MAX, told(stop)).await;
+}
+
 /// Answers one connection's requests. A WebSocket goes on without it.
 async fn answer(stream: TcpStream, peer: Peer, router: Router, mut stop: watch::Receiver<bool>) {
     let address = peer.address;
@@ -127,14 +138,16 @@ async fn answer(stream: TcpStream, peer: Peer, router: Router, mut stop: watch::
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = told(&mut stop) => {
+        ended = &mut connection => Ok(ended),
+        () = told_or_old(&mut stop) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            timeout(FINISH_WITHIN, connection).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%address, %error, "a connection ended");
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a connection ended"),
+        Err(_) => tracing::debug!(%address, "does not read its answer"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The thread that turns the source into stamped chunks, a few seconds ahead of the clock.
 //!
-//! Without listeners it stands still, and so does the music. It blocks on decoding, which is why it is a thread. What it does between two looks at the clock is in
-//! [`Line`].
+//! Without listeners it stands still, and so does the music. It blocks on decoding, which is why it is a thread. What it
+//! does between two looks at the clock is in [`Line`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,12 +44,14 @@ impl Pump {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (finish, finished) = oneshot::channel();
+        let served = Arc::clone(&demand);
         let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || {
             let work = Work { hub: &hub, demand: &demand, metrics: &metrics, stop: &stopped };
             run(source, &work);
             // An error says that nobody waits for the end.
             let _ = finish.send(());
         })?;
+        served.serve_by(thread.thread());
         Ok(Self { stop, thread, finished })
     }
 
@@ -84,7 +86,6 @@ struct Work<'a> {
 fn run(mut source: Box<dyn Source>, work: &Work<'_>) {
     let Work { hub, demand, metrics, stop } = work;
     let mut line = Line::default();
-    demand.attend();
     while !stop.load(Ordering::Acquire) {
         if demand.listening() == 0 {
             line.pause();

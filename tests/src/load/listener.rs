@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-use crate::client::{Hello, state};
+use crate::client::{AUDIO_CHUNK, AUDIO_HEADER_BYTES, Hello, state};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -28,9 +28,6 @@ const ASK_EVERY: Duration = Duration::from_secs(10);
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// Read buffer of a connection, bytes: more than a chunk.
 const READ_BUFFER_BYTES: usize = 32 << 10;
-/// Byte that begins an audio chunk, and the length of its header (wire reference 3.2).
-const AUDIO_CHUNK: u8 = 4;
-const HEADER_BYTES: usize = 9;
 /// 16-bit stereo.
 const FRAME_BYTES: usize = 4;
 const RATE_HZ: i64 = 48_000;
@@ -120,7 +117,7 @@ impl Ears {
     /// Takes a chunk. Returns when the next one is due if there is no gap.
     fn hear(&self, message: &[u8], due_us: Option<i64>, stays: bool) -> Result<i64> {
         let came_us = now_us();
-        let (header, audio) = message.split_at_checked(HEADER_BYTES).context("no header")?;
+        let (header, audio) = message.split_at_checked(AUDIO_HEADER_BYTES).context("no header")?;
         let (kind, stamp) = header.split_first().context("no header")?;
         anyhow::ensure!(*kind == AUDIO_CHUNK, "binary message {kind}");
         let at_us = i64::from_be_bytes(stamp.try_into()?);

@@ -175,7 +175,7 @@ impl Writer {
     }
 
     async fn wait(&mut self, wait: Wait, ping: &mut Interval) -> Woken {
-        self.planned = wait.until;
+        self.planned = None;
         let timer = async {
             match wait.until {
                 Some(until) => {
@@ -190,7 +190,10 @@ impl Writer {
             // Errors only without a hub, and `app` holds it.
             _ = self.changes.changed() => Woken::Again,
             _ = self.chunks.changed(), if wait.for_chunk => Woken::Again,
-            () = timer => Woken::Again,
+            () = timer => {
+                self.planned = wait.until;
+                Woken::Again
+            }
             _ = ping.tick() => Woken::Ping,
             Ok(()) = self.shutdown.changed() => {
                 let stage = self.app.hub.stage();
