@@ -9,14 +9,15 @@
 
   const PROCESSOR = `registerProcessor('test-recorder', class extends AudioWorkletProcessor {
     constructor() { super(); this.start(); }
-    start() { this.frame = currentFrame; this.left = []; this.right = []; }
+    start() { this.left = []; this.right = []; }
     process([input]) {
+      // Not in the constructor: the count may stand elsewhere there than at the first call.
+      if (this.left.length === 0) this.frame = currentFrame;
       this.left.push(input[0] ? input[0].slice() : new Float32Array(128));
       this.right.push(input[1] ? input[1].slice() : this.left.at(-1));
       if (this.left.length === 16) {
         this.port.postMessage([this.frame, this.left, this.right]);
         this.start();
-        this.frame = currentFrame + 128;
       }
       return true;
     }
