@@ -12,6 +12,7 @@ use crate::fanout::count::Roster;
 use crate::fanout::hub::Hub;
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
+use crate::http::socket::dispatcher::Dispatcher;
 use crate::http::{assets, headers, ops, socket, status};
 use crate::metrics::Metrics;
 use crate::session::Identity;
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) gate: Arc<Gate>,
     /// Whose pages may listen.
     pub(crate) origins: Origins,
+    /// Serves the connections.
+    pub(crate) dispatcher: Dispatcher,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Connections so far.

@@ -25,6 +25,8 @@ pub(crate) enum Leave {
     Replaced,
     /// The client broke the protocol, or a limit.
     Refused,
+    /// Nothing was heard of the client.
+    Silent,
     /// The client did not read what it was sent.
     Stalled,
     /// The server goes down.
@@ -60,6 +62,8 @@ pub(crate) struct Metrics {
     pub(crate) bytes: Counter,
     /// Chunks that were left out because they would have come too late.
     pub(crate) skipped: Counter,
+    /// Bytes that sockets have not taken yet, of all connections.
+    pub(crate) unsent: Gauge,
     /// How much later than planned a chunk was handed to the system, seconds.
     pub(crate) lateness: Histogram,
     /// `client/time` that were answered.
@@ -84,6 +88,7 @@ impl Default for Metrics {
             chunks: counted(it, "chunks_sent", "Chunks handed to the system"),
             bytes: measured(it, "audio_sent", "Chunks with their headers", Unit::Bytes),
             skipped: counted(it, "chunks_skipped", "Chunks left out as too late"),
+            unsent: measured(it, "unsent", "What waits for sockets of slow peers", Unit::Bytes),
             time_replies: counted(it, "time_replies", "Answers to client/time"),
             decoding: measured(it, "decoding", "Reading and decoding sources", Unit::Seconds),
             encoding: measured(it, "encoding", "Making bytes of chunks", Unit::Seconds),

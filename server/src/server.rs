@@ -23,6 +23,7 @@ pub use crate::http::gate::connections_max;
 use crate::http::gate::{Gate, Limits};
 pub use crate::http::join_url::{join_url, url};
 use crate::http::origins::Origins;
+use crate::http::socket::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
 use crate::pipeline::pump::Pump;
 use crate::session::Identity;
@@ -116,6 +117,7 @@ impl Server {
         let state = Arc::new(App {
             gate: Arc::clone(&gate),
             origins: Origins::new(&config.allow_origins),
+            dispatcher: Dispatcher::start(&hub, &told),
             hub: Arc::clone(&hub),
             roster: Arc::new(Roster::new(Arc::clone(&demand))),
             metrics: Arc::clone(&metrics),

@@ -4,8 +4,8 @@
 //! - the first chunk lies at least the start lead ahead (5.1, 5.4);
 //! - what is on the way and not yet heard never exceeds the client's capacity (5.2);
 //! - nothing is sent more than the lead ahead, and nothing that is already late (5.1);
-//! - listeners take turns: each is served at a moment of its own within a chunk's time, so that no reply to any of
-//!   them waits behind a burst to all;
+//! - listeners take turns: each is served at a moment of its own in every round, so that no reply to any of them waits
+//!   behind a burst to all;
 //! - a burst after a join is paced, so that time replies get through (lore of the wire, server side).
 
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use protocol::time::{ServerSpan, ServerTime};
 use super::chunk::Chunk;
 use super::ring::{Cursor, Ring};
 use crate::bucket::Bucket;
-use crate::pipeline::LEAD_MAX;
 use crate::pipeline::encoder::WireFormat;
+use crate::pipeline::{LEAD_MAX, ROUND_SPAN};
 
 /// Audio that may go out at once. One second covers the start leads of usual players; more would put more
 /// bytes in front of a client's first time exchanges, which it needs before it can play any of them.
@@ -60,7 +60,7 @@ pub(crate) struct AudioLane {
     ledger: Ledger,
     /// Audio time that may be sent at once: fills at [`CATCH_UP`] and holds [`BURST`].
     pace: Bucket,
-    /// How much later than possible a chunk is sent.
+    /// When in every round chunks are sent.
     turn: ServerSpan,
     skipped: u64,
 }
@@ -72,8 +72,8 @@ struct Position {
 }
 
 impl AudioLane {
-    /// A stream that starts at `now` with nothing sent. Once it is the lead ahead, its chunks are sent `turn` after the
-    /// first moment at which they could be.
+    /// A stream that starts at `now` with nothing sent. Once it is the lead ahead, its chunks are sent when the time is a
+    /// multiple of [`ROUND_SPAN`] and the `turn`.
     pub(crate) fn new(terms: AudioTerms, turn: ServerSpan, now: ServerTime) -> Self {
         Self {
             terms,
@@ -141,9 +141,9 @@ impl AudioLane {
 
     /// What keeps `chunk` from being sent now, and until when.
     fn obstacle(&mut self, now: ServerTime, chunk: &Chunk) -> Option<(ServerTime, &'static str)> {
-        let earliest = chunk.play_at() - LEAD_MAX + self.turn;
-        if now < earliest {
-            return Some((earliest, "the lead"));
+        let turn = self.turn_from(chunk.play_at() - LEAD_MAX);
+        if now < turn {
+            return Some((turn, "the lead"));
         }
         let bytes = chunk.message_bytes(self.terms.format);
         if let Some(until) = self.ledger.room_at(now, bytes, &self.terms) {
@@ -151,6 +151,12 @@ impl AudioLane {
         }
         let until = self.pace.ready_at(now, chunk.duration())?;
         Some((until, "pace"))
+    }
+
+    /// The first turn not before `time`.
+    fn turn_from(&self, time: ServerTime) -> ServerTime {
+        let early = (self.turn.as_micros() - time.as_micros()).rem_euclid(ROUND_SPAN.as_micros());
+        time + ServerSpan::from_micros(early)
     }
 }
 
@@ -335,13 +341,18 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_the_lead_ahead() {
+    fn never_more_than_the_lead_ahead_and_then_once_in_a_round() {
         let mut ring = Ring::default();
         fill(&mut ring, at(0), at(6_000), at(0));
-        let mut lane =
-            AudioLane::new(AudioTerms { start_lead: LEAD_MAX, ..terms() }, ServerSpan::ZERO, at(0));
-        let (sent, until, why) = drain(&mut lane, at(0), &ring);
-        assert_eq!((sent, until, why), (vec![at(5_000)], Some(at(50)), "the lead"));
+        let terms = AudioTerms { start_lead: LEAD_MAX, ..terms() };
+        let mut lane = AudioLane::new(terms, ServerSpan::ZERO, at(0));
+        let [second, third] = [at(0) + ROUND_SPAN, at(0) + ROUND_SPAN + ROUND_SPAN];
+        assert_eq!(drain(&mut lane, at(0), &ring), (vec![at(5_000)], Some(second), "the lead"));
+        assert!(drain(&mut lane, second - ServerSpan::from_micros(1), &ring).0.is_empty());
+        let (sent, until, _) = drain(&mut lane, second, &ring);
+        assert_eq!(sent.last(), Some(&(second + LEAD_MAX)));
+        assert_eq!(sent.len() as i64, ROUND_SPAN.as_micros() / CHUNK.as_micros());
+        assert_eq!(until, Some(third));
     }
 
     #[test]
@@ -352,7 +363,8 @@ mod tests {
         let mut lane = AudioLane::new(terms, ServerSpan::from_millis(30), at(0));
         assert_eq!(drain(&mut lane, at(0), &ring), (vec![], Some(at(30)), "the lead"));
         assert!(drain(&mut lane, at(29), &ring).0.is_empty());
-        assert_eq!(drain(&mut lane, at(30), &ring), (vec![at(5_000)], Some(at(80)), "the lead"));
+        let next = at(30) + ROUND_SPAN;
+        assert_eq!(drain(&mut lane, at(30), &ring), (vec![at(5_000)], Some(next), "the lead"));
     }
 
     #[test]

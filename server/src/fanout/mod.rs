@@ -15,6 +15,7 @@ pub(crate) mod hub;
 pub(crate) mod outbox;
 pub(crate) mod ring;
 pub(crate) mod stage;
+pub(crate) mod timer_queue;
 
 #[cfg(test)]
 pub(crate) mod fixture {

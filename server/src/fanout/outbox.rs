@@ -32,7 +32,8 @@ const CONTROL_MAX: usize = 64;
 pub(crate) mod close_code {
     /// The purpose of the connection is fulfilled.
     pub(crate) const NORMAL: u16 = 1000;
-    /// The server goes down.
+    /// This connection is at its end, and the client is welcome to come again: the server goes down, or believes
+    /// the client to be gone.
     pub(crate) const GOING_AWAY: u16 = 1001;
     /// The client broke the protocol.
     pub(crate) const PROTOCOL: u16 = 1002;
@@ -76,10 +77,21 @@ pub(crate) enum Output {
     Message(ServerMessage),
     /// Send this chunk in this format.
     Audio(Arc<Chunk>, WireFormat),
+    /// Send a ping.
+    Ping,
     /// Close, and ask no more.
     Close(Close),
     /// Nothing for now.
     Wait(Wait),
+}
+
+/// What goes before chunks that are made already.
+#[derive(Debug)]
+pub(crate) enum Urgent {
+    /// Stamp this reply and send it.
+    TimeReply(UnstampedTimeReply),
+    /// Send this message.
+    Message(ServerMessage),
 }
 
 /// What a connection with nothing to send waits for, besides what its client says and what happens to the party.
@@ -184,6 +196,16 @@ impl Outbox {
         std::mem::take(&mut self.skipped)
     }
 
+    /// The next thing that may go before chunks which have been handed out and are not on the wire: not what says
+    /// something about their stream.
+    pub(crate) fn poll_urgent(&mut self) -> Option<Urgent> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(Urgent::TimeReply(reply));
+        }
+        let message = self.control.pop_front_if(|message| !is_stream(message))?;
+        Some(Urgent::Message(message))
+    }
+
     /// The next thing to do at `now`.
     pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> Output {
         if let Some(reply) = self.replies.pop_front() {
@@ -270,12 +292,29 @@ mod tests {
                 Output::Message(message) => message.type_name(),
                 Output::Audio(..) => "audio",
                 Output::Close(_) => "close",
+                Output::Ping => "ping",
                 Output::Wait(..) => return words,
             });
             if words.last() == Some(&"close") {
                 return words;
             }
         }
+    }
+
+    #[test]
+    fn what_is_urgent_overtakes_chunks_but_not_their_stream() {
+        let mut outbox = Outbox::default();
+        outbox.push(update(PlaybackState::Playing));
+        outbox.push(StreamEnd::default().into());
+        outbox.push(update(PlaybackState::Stopped));
+        outbox.push_time_reply(reply(1));
+        assert!(matches!(outbox.poll_urgent(), Some(Urgent::TimeReply(_))));
+        assert!(matches!(
+            outbox.poll_urgent(),
+            Some(Urgent::Message(ServerMessage::GroupUpdate(_)))
+        ));
+        assert!(outbox.poll_urgent().is_none());
+        assert_eq!(drain(&mut outbox, &Ring::default()), ["stream/end", "group/update"]);
     }
 
     #[test]

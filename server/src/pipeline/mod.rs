@@ -22,6 +22,12 @@ pub(crate) const CHUNK_FRAMES: usize = 4_800;
 pub(crate) const CHUNK_SPAN: ServerSpan =
     ServerSpan::from_micros(1_000_000 * CHUNK_FRAMES as i64 / RATE_HZ as i64);
 
+/// How often a listener who has the whole lead is sent more: several chunks at once.
+///
+/// To call a listener and the system costs about as much as a chunk's bytes do. Longer rounds would take more from the
+/// lead and put more bytes in front of a time reply that comes at the same moment.
+pub(crate) const ROUND_SPAN: ServerSpan = ServerSpan::from_micros(5 * CHUNK_SPAN.as_micros());
+
 /// How far ahead of the clock audio is made and sent at most.
 ///
 /// It is what a listener can live through without the network. More would cost memory per listener and

@@ -25,10 +25,11 @@ use protocol::time::{ServerSpan, ServerTime};
 use self::negotiation::{Client, negotiate};
 use self::player::PlayerRole;
 use crate::bucket::Bucket;
-use crate::fanout::outbox::{Close, Outbox, Output, Wait, close_code};
+use crate::fanout::outbox::{Close, Outbox, Output, Urgent, Wait, close_code};
 use crate::fanout::stage::Stage;
 use crate::group::Group;
-use crate::pipeline::CHUNK_SPAN;
+use crate::metrics::Leave;
+use crate::pipeline::ROUND_SPAN;
 
 /// How long a client may take for its hello. A person's phone on a bad network needs a second; a connection
 /// that says nothing must not be kept for long.
@@ -37,6 +38,10 @@ const HELLO_WITHIN: ServerSpan = ServerSpan::from_secs(10);
 /// How many wrong messages of one connection are logged. A broken client must not fill the disk.
 const COMPLAINTS_MAX: u8 = 16;
 
+/// How often a client is asked for a sign of life, and how long it may be silent: long enough for one lost answer.
+const PING_EVERY: ServerSpan = ServerSpan::from_secs(30);
+const SILENCE_MAX: ServerSpan = ServerSpan::from_secs(60);
+
 /// Messages that a client may send, in a second and at once. The busiest is a volume slider that is dragged.
 const MESSAGES_PER_S: i64 = 150;
 const MESSAGES_AT_ONCE: i64 = 300;
@@ -44,6 +49,9 @@ const MESSAGES_AT_ONCE: i64 = 300;
 /// The same for `client/time` alone: players ask in bursts of eight, and once in a second or less otherwise.
 const TIMES_PER_S: i64 = 50;
 const TIMES_AT_ONCE: i64 = 100;
+
+/// Those whose turn comes within this time are served together: to be woken costs the server as much as to serve one.
+const SLOT_SPAN: ServerSpan = ServerSpan::from_millis(10);
 
 /// What the server tells about itself.
 #[derive(Clone, Debug)]
@@ -63,6 +71,8 @@ pub(crate) struct Session {
     messages: Bucket,
     times: Bucket,
     complaints: u8,
+    heard_at: ServerTime,
+    ping_at: ServerTime,
 }
 
 #[derive(Debug)]
@@ -92,6 +102,8 @@ impl Session {
             messages: Bucket::new(per_second(MESSAGES_PER_S) * MESSAGES_AT_ONCE, 1, now),
             times: Bucket::new(per_second(TIMES_PER_S) * TIMES_AT_ONCE, 1, now),
             complaints: 0,
+            heard_at: now,
+            ping_at: now + PING_EVERY,
         }
     }
 
@@ -100,8 +112,8 @@ impl Session {
     /// `arrived` must have been read before the text was looked at: it becomes `server_received`, and
     /// half of its lateness becomes an error of the client's clock.
     pub(crate) fn handle_text(&mut self, arrived: ServerTime, text: &str) {
-        if !self.messages.take(arrived, per_second(MESSAGES_PER_S)) {
-            return self.close(Close::new(close_code::POLICY, "too many messages"));
+        if !self.admit(arrived) {
+            return;
         }
         let decoded = ClientMessage::decode(text);
         match &mut self.phase {
@@ -127,8 +139,8 @@ impl Session {
 
     /// Takes a binary message that arrived at `arrived`. No role that this server has sends any.
     pub(crate) fn handle_binary(&mut self, arrived: ServerTime) {
-        if !self.messages.take(arrived, per_second(MESSAGES_PER_S)) {
-            return self.close(Close::new(close_code::POLICY, "too many messages"));
+        if !self.admit(arrived) {
+            return;
         }
         match self.phase {
             Phase::Greeting { .. } => self.refuse_greeting("client/hello must come first"),
@@ -139,9 +151,17 @@ impl Session {
 
     /// Takes a ping or its answer that arrived at `arrived`.
     pub(crate) fn handle_sign_of_life(&mut self, arrived: ServerTime) {
-        if !self.messages.take(arrived, per_second(MESSAGES_PER_S)) {
+        self.admit(arrived);
+    }
+
+    /// Counts something that arrived, before it is looked at. Returns whether it was not one too many.
+    fn admit(&mut self, arrived: ServerTime) -> bool {
+        self.heard_at = arrived;
+        let is_within = self.messages.take(arrived, per_second(MESSAGES_PER_S));
+        if !is_within {
             self.close(Close::new(close_code::POLICY, "too many messages"));
         }
+        is_within
     }
 
     /// Says goodbye to the client because the server goes down.
@@ -178,6 +198,10 @@ impl Session {
     /// names has come, when the stage has changed, or after any `handle_*`. Extra calls are harmless.
     pub(crate) fn poll_output(&mut self, now: ServerTime, stage: &Stage) -> Output {
         let timer = self.handle_timeout(now, &stage.group);
+        if matches!(self.phase, Phase::Active(_)) && self.ping_at <= now {
+            self.ping_at = now + PING_EVERY;
+            return Output::Ping;
+        }
         let output = self.outbox.poll(now, &stage.ring);
         if self.outbox.is_closing() {
             // The outbox may have ended the connection by itself.
@@ -193,6 +217,12 @@ impl Session {
         }
     }
 
+    /// The next thing that goes before chunks which were handed out and are not on the wire.
+    pub(crate) fn poll_urgent(&mut self, now: ServerTime, stage: &Stage) -> Option<Urgent> {
+        self.handle_timeout(now, &stage.group);
+        self.outbox.poll_urgent()
+    }
+
     /// Does what is due at `now` and names the next wake-up.
     fn handle_timeout(
         &mut self,
@@ -205,7 +235,17 @@ impl Session {
                 None
             }
             Phase::Greeting { until } => Some((*until, "client/hello")),
-            Phase::Active(active) => active.follow(group, now, &mut self.outbox),
+            Phase::Active(_) if self.heard_at + SILENCE_MAX <= now => {
+                // It may be asleep. Not a refusal: who comes back is to come in.
+                let close = Close::new(close_code::GOING_AWAY, "silent for too long");
+                self.close(Close { leave: Leave::Silent, ..close });
+                None
+            }
+            Phase::Active(active) => {
+                let silence = (self.ping_at.min(self.heard_at + SILENCE_MAX), "a sign of life");
+                let group = active.follow(group, now, &mut self.outbox);
+                group.filter(|&(at, _)| at < silence.0).or(Some(silence))
+            }
             Phase::Closing => None,
         }
     }
@@ -322,13 +362,14 @@ const fn per_second(count: i64) -> ServerSpan {
     ServerSpan::from_micros(1_000_000 / count)
 }
 
-/// When within a chunk's time the `number`th connection is served: any number of successive ones are spread evenly.
+/// When in every round the `number`th connection is served: any number of successive ones are spread evenly.
 ///
 /// Source: multiples of the golden ratio's fraction, as in Knuth, "The Art of Computer Programming" 3, 6.4.
 fn turn(number: u64) -> ServerSpan {
     const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let part = number.wrapping_mul(GOLDEN) >> 32;
-    ServerSpan::from_micros((CHUNK_SPAN.as_micros() * part as i64) >> 32)
+    let slots = ROUND_SPAN.as_micros() / SLOT_SPAN.as_micros();
+    ServerSpan::from_micros(((slots * part as i64) >> 32) * SLOT_SPAN.as_micros())
 }
 
 fn group_update(group: &Group, playback: PlaybackState) -> ServerMessage {

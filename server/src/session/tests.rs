@@ -29,6 +29,7 @@ enum Sent {
     Time(UnstampedTimeReply),
     Message(ServerMessage),
     Audio(ServerTime, WireFormat),
+    Ping,
     Close(Close),
 }
 
@@ -75,12 +76,14 @@ impl Scene {
                 Output::TimeReply(reply) => Sent::Time(reply),
                 Output::Message(message) => Sent::Message(message),
                 Output::Audio(chunk, format) => Sent::Audio(chunk.play_at(), format),
+                Output::Ping => Sent::Ping,
                 Output::Close(close) => Sent::Close(close),
             };
             words.push(match &sent {
                 Sent::Time(_) => "server/time",
                 Sent::Message(message) => message.type_name(),
                 Sent::Audio(..) => "audio",
+                Sent::Ping => "ping",
                 Sent::Close(_) => "close",
             });
             let closed = matches!(sent, Sent::Close(_));
@@ -251,7 +254,7 @@ fn roles_without_version_or_support_do_not_activate() {
         "supported_roles":["player@v1","metadata@v1"]}}"#;
     assert_eq!(scene.text(0, no_support), ["server/hello", "group/update", "server/state"]);
     assert_eq!(scene.active_roles(), ["metadata@v1"]);
-    assert!(scene.run(60_000).is_empty());
+    assert!(scene.run(29_000).is_empty());
     assert!(!scene.session.client().is_some_and(Client::listens));
 }
 
@@ -389,7 +392,7 @@ fn titles_change_when_they_are_heard() {
     assert_eq!(scene.run(4_000), ["server/state"]);
     let second = scene.last_metadata();
     assert_eq!((second.timestamp, &second.title), (at(4_000), &Field::Value("two".to_owned())));
-    assert!(scene.run(60_000).is_empty());
+    assert!(scene.run(29_000).is_empty());
 }
 
 #[test]
@@ -500,14 +503,15 @@ proptest! {
 }
 
 #[test]
-fn turns_are_spread_evenly_over_a_chunk() {
-    let mut turns: Vec<_> = (0..100).map(turn).collect();
-    turns.sort_unstable();
-    let mut ends = turns.iter().skip(1).copied().chain([CHUNK_SPAN]);
-    let widest = turns.iter().filter_map(|&turn| Some(ends.next()? - turn)).max();
-    // A hundredth each, and never more than two of those between neighbours.
-    assert!(widest <= Some(ServerSpan::from_millis(2)), "{widest:?}");
-    assert!(turns[0] >= ServerSpan::ZERO && turns[99] < CHUNK_SPAN);
+fn turns_are_spread_evenly_over_a_round() {
+    let slots = (ROUND_SPAN.as_micros() / SLOT_SPAN.as_micros()) as usize;
+    let mut taken = vec![0; slots];
+    for number in 1_000..1_000 + 10 * slots as u64 {
+        let turn = turn(number).as_micros();
+        assert_eq!(turn % SLOT_SPAN.as_micros(), 0);
+        taken[(turn / SLOT_SPAN.as_micros()) as usize] += 1;
+    }
+    assert!(taken.iter().all(|count| (9..=11).contains(count)), "{taken:?}");
 }
 
 #[test]
@@ -538,4 +542,19 @@ fn a_flood_of_messages_ends_the_connection_before_they_are_read() {
         (scene.close().code, scene.close().reason.as_str()),
         (close_code::POLICY, "too many messages")
     );
+}
+
+#[test]
+fn a_silent_client_is_asked_and_then_told_to_go() {
+    let mut scene = Scene::stopped();
+    scene.text(0, &hello());
+    scene.run(29_999);
+    assert_eq!(scene.wake(29_999), (Some(at(30_000)), "a sign of life"));
+    assert_eq!(scene.run(30_000), ["ping"]);
+    scene.session.handle_sign_of_life(at(30_100));
+    assert_eq!(scene.run(60_100), ["ping"]);
+    assert_eq!(scene.wake(60_100), (Some(at(90_100)), "a sign of life"));
+    assert_eq!(scene.run(90_100), ["close"]);
+    let Close { code, leave, .. } = scene.close();
+    assert_eq!((*code, *leave), (close_code::GOING_AWAY, Leave::Silent));
 }

@@ -31,6 +31,8 @@ const READ_BUFFER_BYTES: usize = 32 << 10;
 /// 16-bit stereo.
 const FRAME_BYTES: usize = 4;
 const RATE_HZ: i64 = 48_000;
+/// Chunks that come closer together than this were written together, µs.
+const TOGETHER_US: i64 = 20_000;
 /// What a timestamp's rounding may move a chunk's end from the next one's start, µs.
 const ROUNDING_US: i64 = 1;
 
@@ -53,6 +55,8 @@ pub(super) struct Heard {
     /// Chunks of those who stay.
     pub(super) chunks: u64,
     pub(super) bytes: u64,
+    /// How many times one or more chunks came together.
+    pub(super) arrivals: u64,
     /// How long before its time each chunk came, ms.
     pub(super) leads_ms: Vec<f32>,
     /// Chunks that came after their time.
@@ -61,13 +65,37 @@ pub(super) struct Heard {
     pub(super) gaps: u64,
     /// Chunks that are not what the source has there.
     pub(super) wrong: u64,
-    /// From `client/time` to its answer, ms.
-    pub(super) round_trips_ms: Vec<f32>,
+    /// From `client/time` to its answer.
+    pub(super) replies: Replies,
     /// From the first packet of a connection to its first chunk, ms, of those who come and go.
     pub(super) joins_ms: Vec<f32>,
     /// Connections that ended otherwise than they should have, and why the first did.
     pub(super) lost: u64,
     pub(super) why: Option<String>,
+}
+
+/// How long answers to `client/time` took.
+#[derive(Debug, Default)]
+pub(super) struct Replies {
+    /// Until they were read, ms.
+    pub(super) read_ms: Vec<f32>,
+    /// Until the server sent them, ms: the rest is this program's own waiting for a core.
+    pub(super) sent_ms: Vec<f32>,
+}
+
+impl Heard {
+    /// How many chunks come together.
+    pub(super) fn together(&self) -> u32 {
+        (self.chunks as f64 / self.arrivals.max(1) as f64).round().max(1.0) as u32
+    }
+}
+
+/// The last chunk of a listener.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    came_us: i64,
+    /// When it has been heard, on the server's clock.
+    end_us: i64,
 }
 
 /// What all listeners share.
@@ -114,8 +142,8 @@ impl Ears {
         self.cadence.get()
     }
 
-    /// Takes a chunk. Returns when the next one is due if there is no gap.
-    fn hear(&self, message: &[u8], due_us: Option<i64>, stays: bool) -> Result<i64> {
+    /// Takes a chunk, after the one `before`.
+    fn hear(&self, message: &[u8], before: Option<Last>, stays: bool) -> Result<Last> {
         let came_us = now_us();
         let (header, audio) = message.split_at_checked(AUDIO_HEADER_BYTES).context("no header")?;
         let (kind, stamp) = header.split_first().context("no header")?;
@@ -135,10 +163,13 @@ impl Ears {
             let lead_us = at_us - came_us;
             heard.leads_ms.push(lead_us as f32 / 1e3);
             heard.late += u64::from(lead_us < 0);
-            heard.gaps += u64::from(due_us.is_some_and(|due| (due - at_us).abs() > ROUNDING_US));
+            let is_gap = |before: Last| (before.end_us - at_us).abs() > ROUNDING_US;
+            heard.gaps += u64::from(before.is_some_and(is_gap));
+            let is_together = |before: Last| came_us - before.came_us < TOGETHER_US;
+            heard.arrivals += u64::from(!before.is_some_and(is_together));
             heard.wrong += u64::from(!is_right);
         }
-        Ok(at_us + lasts_us)
+        Ok(Last { came_us, end_us: at_us + lasts_us })
     }
 
     /// Whether the sound has `audio` at this time.
@@ -164,10 +195,15 @@ impl Ears {
         if !self.counts.get() || !text.contains("server/time") {
             return;
         }
-        let reply: Option<Value> = serde_json::from_str(text).ok();
-        let sent_us = reply.and_then(|reply| reply["payload"]["client_transmitted"].as_i64());
-        if let Some(sent_us) = sent_us {
-            self.heard.borrow_mut().round_trips_ms.push((came_us - sent_us) as f32 / 1e3);
+        let Ok(reply) = serde_json::from_str::<Value>(text) else { return };
+        let at_us = |name: &str| reply["payload"][name].as_i64();
+        if let (Some(asked_us), Some(sent_us)) =
+            (at_us("client_transmitted"), at_us("server_transmitted"))
+        {
+            let replies = &mut self.heard.borrow_mut().replies;
+            replies.read_ms.push((came_us - asked_us) as f32 / 1e3);
+            // Both on the clock that the server has as well.
+            replies.sent_ms.push((sent_us - asked_us) as f32 / 1e3);
         }
     }
 }
@@ -195,7 +231,7 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
     if kind == Kind::Stalled {
         return std::future::pending().await;
     }
-    let mut due_us = None;
+    let mut last = None;
     // Not all at the same moment.
     let every = if kind == Kind::Probe { PROBE_EVERY } else { ASK_EVERY };
     let first = Instant::now() + every.mul_f64(f64::from(now_us() as u16) / 65_536.0);
@@ -216,11 +252,11 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
         };
         match message.context("the connection ended")?? {
             Message::Binary(bytes) => {
-                if due_us.is_none() && kind == Kind::Brief && ears.counts.get() {
+                if last.is_none() && kind == Kind::Brief && ears.counts.get() {
                     let took_ms = began.elapsed().as_secs_f32() * 1e3;
                     ears.heard.borrow_mut().joins_ms.push(took_ms);
                 }
-                due_us = Some(ears.hear(&bytes, due_us, kind == Kind::Stays)?);
+                last = Some(ears.hear(&bytes, last, kind == Kind::Stays)?);
             }
             Message::Text(text) if kind == Kind::Probe => ears.round_trip(&text),
             Message::Close(frame) => bail!("closed: {frame:?}"),

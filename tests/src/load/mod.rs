@@ -98,11 +98,12 @@ pub async fn run(load: Load) -> Result<Report> {
     drop(server);
 
     let (bytes, every) = ears.cadence().context("no chunk came")?;
+    let heard = ears.heard.take();
+    let together = heard.together();
     cores.take_first()?;
-    let floor = floor::start(load.listeners, bytes, every)?;
+    let floor = floor::start(load.listeners, bytes * together as usize, every * together)?;
     cores.take_others()?;
     let floor = floor::read(floor, load).await?;
-    let heard = ears.heard.take();
     Ok(Report::new(load, heard, &Costs { empty, full, floor }))
 }
 
@@ -138,7 +139,7 @@ async fn listen(load: Load, url: &str, ears: Rc<Ears>, process: u32) -> Result<(
     sleep_until(until).await;
     let after = Cost::of(process)?;
     ears.end();
-    ears.heard.borrow_mut().round_trips_ms = probes.finish()?;
+    ears.heard.borrow_mut().replies = probes.finish()?;
     tasks.shutdown().await;
     Ok((empty, [before, after]))
 }

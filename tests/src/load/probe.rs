@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, LocalSet};
 
-use super::listener::{self, Ears, Kind};
+use super::listener::{self, Ears, Kind, Replies};
 
 /// How many there are.
 const PROBES: usize = 20;
@@ -16,7 +16,7 @@ const PROBES: usize = 20;
 /// Running probes.
 pub(super) struct Probes {
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<Vec<f32>>,
+    thread: JoinHandle<Replies>,
 }
 
 /// Starts them, against the server at `url`.
@@ -37,16 +37,16 @@ pub(super) fn start(url: String) -> Result<Probes> {
             tasks.shutdown().await;
         };
         LocalSet::new().block_on(&runtime, ask);
-        ears.heard.take().round_trips_ms
+        ears.heard.take().replies
     })?;
     Ok(Probes { stop, thread })
 }
 
 impl Probes {
-    /// Ends them. Returns the time from each question to its answer, ms.
-    pub(super) fn finish(self) -> Result<Vec<f32>> {
+    /// Ends them. Returns what they heard.
+    pub(super) fn finish(self) -> Result<Replies> {
         self.stop.send(()).map_err(|()| anyhow!("the probes ended by themselves"))?;
-        let round_trips = self.thread.join().map_err(|_| anyhow!("the probes panicked"))?;
-        (!round_trips.is_empty()).then_some(round_trips).context("no time reply came")
+        let replies = self.thread.join().map_err(|_| anyhow!("the probes panicked"))?;
+        (!replies.read_ms.is_empty()).then_some(replies).context("no time reply came")
     }
 }

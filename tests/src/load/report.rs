@@ -59,9 +59,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "chunks        {} ({:.1} MB/s), late {}, gaps {}, wrong {}",
+            "chunks        {} ({:.1} MB/s), {} at a time, late {}, gaps {}, wrong {}",
             heard.chunks,
-            heard.bytes as f64 / 1e6 / *seconds as f64,
+            heard.bytes as f64 / (1e6 * *seconds as f64),
+            heard.together(),
             heard.late,
             heard.gaps,
             heard.wrong
@@ -74,9 +75,10 @@ impl fmt::Display for Report {
         let slow = [0.5, 0.99, 1.0];
         writeln!(
             f,
-            "time reply    {} ms (p50, p99, max) of {}",
-            Parts(&heard.round_trips_ms, slow),
-            heard.round_trips_ms.len()
+            "time reply    {} ms (p50, p99, max) of {}, sent after {}",
+            Parts(&heard.replies.read_ms, slow),
+            heard.replies.read_ms.len(),
+            Parts(&heard.replies.sent_ms, slow)
         )?;
         if !heard.joins_ms.is_empty() {
             let joins = heard.joins_ms.len();

@@ -20,8 +20,11 @@ pub struct LinkProfile {
     pub stall_one_in: u64,
     /// Extra delay of a message that had to be retransmitted, at most: a part of it comes on top.
     pub stall_us: f64,
-    /// A radio that has been idle for the first time sleeps, and takes the first to the second time to wake; 0
-    /// means that it never sleeps.
+    /// A radio that has been idle for the first time sleeps, and what is for it waits for the first to the second
+    /// time; 0 means that it never sleeps. It wakes to send whenever it likes.
+    ///
+    /// Source: IEEE 802.11 power management, where the access point keeps frames for stations that doze, and the
+    /// usual dynamic power save of systems, which stay awake for a while after traffic either way.
     pub sleep_us: (f64, f64),
     /// Bytes per second that pass; infinite where the wire is never the limit.
     pub bytes_per_s: f64,
@@ -134,6 +137,11 @@ impl<M> Link<M> {
         self.awake_until_us = arrival + least_us;
         let before = self.under_way.back().map_or(0.0, |(at, _)| *at);
         self.under_way.push_back((arrival.max(before), message));
+    }
+
+    /// The radio at the far end sends something: it is awake for a while.
+    pub const fn wake(&mut self, now_us: f64) {
+        self.awake_until_us = self.awake_until_us.max(now_us + self.profile.sleep_us.0);
     }
 
     /// Holds up everything that is under way or sent until `until_us`.

@@ -72,7 +72,10 @@ impl Origin {
             match connection.poll(now, &self.party) {
                 Next::Text(text) => send(Message::Text(text)),
                 Next::Binary(bytes) => send(Message::Binary(bytes)),
-                Next::Close(..) => return None,
+                Next::Close(code, reason) => {
+                    send(Message::Close(code, reason));
+                    return None;
+                }
                 Next::Wait(until) => {
                     return until.map(|until| self.clock.when(until.as_micros() as f64 + 1.0));
                 }

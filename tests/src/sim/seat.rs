@@ -19,6 +19,7 @@ const CHUNK_US: f64 = 50_000.0;
 pub(super) enum Message {
     Text(String),
     Binary(bytes::Bytes),
+    Close(u16, String),
 }
 
 impl Message {
@@ -26,6 +27,7 @@ impl Message {
         match self {
             Self::Text(text) => text.len(),
             Self::Binary(bytes) => bytes.len(),
+            Self::Close(_, reason) => reason.len(),
         }
     }
 }
@@ -183,6 +185,10 @@ impl Seat {
             match message {
                 Message::Text(text) => self.player.handle_text(now, &text),
                 Message::Binary(bytes) => self.player.handle_binary(now, &bytes),
+                Message::Close(code, reason) => {
+                    self.hang_up();
+                    self.player.disconnected(now, &Disconnect { code, reason });
+                }
             }
             self.drain(true_us);
             // As the shell does: browsers slow down the timers of hidden pages, but not their sockets.
@@ -274,6 +280,7 @@ impl Seat {
                 Output::Send(text) => {
                     let bytes = text.len();
                     self.up.send(true_us, Message::Text(text), bytes);
+                    self.down.wake(true_us);
                 }
                 Output::Play(block) => self.speaker.play(true_us, &block),
                 Output::Clear => self.speaker.clear(true_us),

@@ -61,7 +61,7 @@ impl WorldConfig {
     /// The same world with this network in both directions.
     #[must_use]
     pub const fn with_link(self, link: LinkProfile) -> Self {
-        Self { up: link, down: link, ..self }
+        Self { up: LinkProfile { sleep_us: (0.0, 0.0), ..link }, down: link, ..self }
     }
 }
 
@@ -236,9 +236,9 @@ impl World {
                         seat.request_format(now_us, origin, bit_depth);
                     }
                 }
-                Fault::Use(link) => {
-                    seat.up.set_profile(link);
-                    seat.down.set_profile(link);
+                Fault::Use(_) => {
+                    seat.up.set_profile(self.config.up);
+                    seat.down.set_profile(self.config.down);
                 }
             }
         }

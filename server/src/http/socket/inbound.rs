@@ -1,32 +1,40 @@
 //! What comes in on a socket, for the library that reads frames.
 //!
 //! The library wants to write as well: it answers pings and the peer's close by itself. What it writes is kept for
-//! the writer, which alone writes to the socket.
+//! the connection, which alone writes to the socket.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
 
-use super::Shared;
+use super::connection::Connection;
 
-/// The half of a socket that is read.
+/// What is read of a connection's socket.
 #[derive(Debug)]
-pub(super) struct Inbound {
-    pub(super) read: OwnedReadHalf,
-    pub(super) shared: Arc<Shared>,
-}
+pub(super) struct Inbound(pub(super) Arc<Connection>);
 
 impl AsyncRead for Inbound {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read).poll_read(cx, buf)
+        let stream = &self.0.stream;
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            match stream.try_read(buf.initialize_unfilled()) {
+                Ok(bytes) => {
+                    buf.advance(bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                // It was not ready after all: that is known now, so the loop ends.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 
@@ -36,7 +44,7 @@ impl AsyncWrite for Inbound {
         _: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.shared.answer(buf).map(|()| buf.len()))
+        Poll::Ready(self.0.answer(buf).map(|()| buf.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,121 +1,160 @@
 //! The task that reads: stamps what arrives and hands it in.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use protocol::time::ServerTime;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::connection::Connection;
 use super::inbound::Inbound;
-use super::{CLOSE_WITHIN, Shared};
-use crate::app::App;
 use crate::fanout::count::Registration;
 use crate::fanout::outbox::{Close, close_code};
 use crate::host_clock;
 use crate::metrics::Leave;
 
-/// How long a peer may be silent: long enough for one lost ping.
-const SILENCE_MAX: Duration = Duration::from_mins(1);
+/// Largest message from a client, in bytes. A hello with every optional field has about 2 kB.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// Why the reader stopped.
-enum Ended {
-    /// The peer has closed.
-    Gone,
-    /// The peer is to be told to close, and can still answer.
-    Told(Close),
+/// Read buffer of a connection, in bytes. Clients send little; the library's default of 128 KiB is most of
+/// the memory of a listener.
+const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// The task that reads, and that a connection lives as long as.
+pub(super) struct Reader {
+    stream: WebSocketStream<Inbound>,
+    connection: Arc<Connection>,
+    /// The place in the roster, once the client is known, and the news that another has taken it.
+    seat: Option<(Registration, oneshot::Receiver<()>)>,
     /// What came was no WebSocket message, or too long a one: nothing more can be read.
-    Broken(Close),
+    is_broken: bool,
 }
 
-/// The task that reads.
-pub(super) struct Reader {
-    pub(super) stream: WebSocketStream<Inbound>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) app: Arc<App>,
-    /// The place in the roster, once the client is known, and the news that another has taken it.
-    pub(super) seat: Option<(Registration, oneshot::Receiver<()>)>,
+/// What the task wakes for.
+enum Woken {
+    /// Something came, or what came was wrong; `None` is the end.
+    Received(Option<Result<Message, Error>>),
+    /// The socket takes more.
+    Writable,
+    /// Another connection of the same client has taken the seat.
+    Replaced,
+    /// The connection is blocked, or over.
+    News,
 }
 
 impl Reader {
-    /// Reads until the peer is gone, or has been wrong and had its time to take the close frame.
-    pub(super) async fn run(mut self) {
-        let (close, readable) = match self.read().await {
-            Ended::Gone => return,
-            Ended::Told(close) => (close, true),
-            Ended::Broken(close) => (close, false),
-        };
-        self.shared.session().close(close);
-        self.shared.changed.notify_one();
-        // The writer takes the end of this task for the peer's, and waits no longer than this either.
-        let answer = async {
-            if readable {
-                while let Some(Ok(_)) = self.stream.next().await {}
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
-        // An error says that the peer had its time.
-        let _ = timeout(CLOSE_WITHIN, answer).await;
+    /// A reader of `connection`, of which these bytes have been read already.
+    pub(super) async fn new(connection: Arc<Connection>, early: Vec<u8>) -> Self {
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX))
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0);
+        let inbound = Inbound(Arc::clone(&connection));
+        let stream =
+            WebSocketStream::from_partially_read(inbound, early, Role::Server, Some(config)).await;
+        Self { stream, connection, seat: None, is_broken: false }
     }
 
-    /// Reads until there is a reason to stop.
-    async fn read(&mut self) -> Ended {
+    /// Reads until the connection is over.
+    pub(super) async fn run(mut self) {
+        self.connection.proceed();
+        // After it has been entered: from then on, the dispatcher tells it.
+        if *self.connection.app.shutdown.borrow() {
+            self.connection.shut_down();
+        }
+        let leave = self.read().await;
+        if self.seat.is_some() {
+            self.connection.app.metrics.leave(leave);
+            tracing::debug!(?leave, "left");
+        }
+    }
+
+    async fn read(&mut self) -> Leave {
         loop {
-            let received = tokio::select! {
-                received = timeout(SILENCE_MAX, self.stream.next()) => received,
-                () = replaced(&mut self.seat) => {
+            if let Some(leave) = self.connection.ended() {
+                return leave;
+            }
+            match self.wake().await {
+                Woken::Received(Some(Ok(message))) => {
+                    // Read before the message is looked at: half of any delay here is an error of the client's clock.
+                    let arrived = host_clock::now();
+                    self.handle(arrived, &message);
+                }
+                Woken::Received(Some(Err(error))) if !is_end(&error) => {
+                    self.is_broken = true;
+                    self.close(Close::new(close_code::PROTOCOL, error.to_string()));
+                }
+                Woken::Received(_) => return self.connection.end(),
+                Woken::Writable => self.connection.proceed(),
+                Woken::Replaced => {
                     let reason = "replaced by a newer connection of this client";
                     let close = Close::new(close_code::NORMAL, reason);
-                    return Ended::Told(Close { leave: Leave::Replaced, ..close });
+                    self.close(Close { leave: Leave::Replaced, ..close });
                 }
-            };
-            // Read before the message is looked at: half of any delay here is an error of the client's clock.
-            let arrived = host_clock::now();
-            match received {
-                Ok(Some(Ok(message))) => self.handle(arrived, &message),
-                Ok(Some(Err(error))) => {
-                    return Ended::Broken(Close::new(close_code::PROTOCOL, error.to_string()));
-                }
-                Ok(None) => return Ended::Gone,
-                Err(_) => {
-                    return Ended::Told(Close::new(close_code::POLICY, "silent for too long"));
-                }
+                Woken::News => {}
             }
         }
+    }
+
+    async fn wake(&mut self) -> Woken {
+        let Self { stream, connection, seat, is_broken } = self;
+        tokio::select! {
+            received = stream.next(), if !*is_broken => Woken::Received(received),
+            // An error shows when something is written.
+            _ = connection.stream.writable(), if connection.is_blocked() => Woken::Writable,
+            () = replaced(seat) => Woken::Replaced,
+            () = connection.news.notified() => Woken::News,
+        }
+    }
+
+    fn close(&self, close: Close) {
+        self.connection.with_session(|session| session.close(close));
     }
 
     fn handle(&mut self, arrived: ServerTime, message: &Message) {
-        let mut session = self.shared.session();
-        match message {
-            Message::Text(text) => session.handle_text(arrived, text),
-            Message::Binary(_) => session.handle_binary(arrived),
-            // The library answers them. They count as a sign of life, and as messages.
-            Message::Ping(_) | Message::Pong(_) => session.handle_sign_of_life(arrived),
-            Message::Close(_) | Message::Frame(_) => return,
-        }
-        if let (None, Some(client)) = (&self.seat, session.client()) {
-            // With the session still held, so that nobody who got a hello is missing in the count.
-            self.seat = Some(self.app.roster.register(&client.id, client.listens()));
-            self.shared.has_joined.store(true, Ordering::Relaxed);
-            self.app.metrics.joins.inc();
-            tracing::info!(id = ?client.id, name = ?client.name, "joined");
-        }
-        drop(session);
-        self.shared.changed.notify_one();
+        let Self { connection, seat, .. } = self;
+        connection.with_session(|session| {
+            match message {
+                Message::Text(text) => session.handle_text(arrived, text),
+                Message::Binary(_) => session.handle_binary(arrived),
+                // The library answers them. They count as a sign of life, and as messages.
+                Message::Ping(_) | Message::Pong(_) => session.handle_sign_of_life(arrived),
+                Message::Close(_) | Message::Frame(_) => {}
+            }
+            if let (None, Some(client)) = (&seat, session.client()) {
+                // Before anything is sent, so that nobody who got a hello is missing in the count.
+                *seat = Some(connection.app.roster.register(&client.id, client.listens()));
+                connection.app.metrics.joins.inc();
+                tracing::info!(id = ?client.id, name = ?client.name, "joined");
+            }
+        });
     }
 }
 
-/// Resolves when the seat has been taken by another connection. Never, without a seat.
+/// Resolves when the seat has been taken by another connection, once. Never, without a seat.
 async fn replaced(seat: &mut Option<(Registration, oneshot::Receiver<()>)>) {
     if let Some((_, replaced)) = seat
+        && !replaced.is_terminated()
         && replaced.await.is_ok()
     {
         return;
     }
-    std::future::pending::<()>().await;
+    pending::<()>().await;
+}
+
+/// Whether the peer is gone, rather than wrong.
+fn is_end(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Io(_)
+            | Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
+    )
 }
