@@ -4,17 +4,18 @@ use std::env;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream as Reader;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Load;
 use super::cost::Cost;
+use super::wire::desk;
 
 /// The first argument that makes the program the floor.
 pub(super) const ARGUMENT: &str = "--floor";
@@ -22,8 +23,8 @@ pub(super) const ARGUMENT: &str = "--floor";
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often the floor looks whose turn it is.
 const TICK: Duration = Duration::from_millis(1);
-/// What a reader takes at a time, bytes.
-const READ_BYTES: usize = 32 << 10;
+/// What it writes.
+const FILL: u8 = 0x55;
 
 /// A running floor.
 pub(super) struct Floor {
@@ -57,11 +58,21 @@ pub(super) fn start(listeners: usize, bytes: usize, every: Duration) -> Result<F
 /// Reads as many streams as the load has listeners. Returns what the floor took at both ends of the measurement.
 pub(super) async fn read(floor: Floor, load: Load) -> Result<[Cost; 2]> {
     let mut tasks = JoinSet::new();
+    let desk = Rc::new(desk());
     for _ in 0..load.listeners {
-        let mut stream = Reader::connect(("127.0.0.1", floor.port)).await?;
-        tasks.spawn(async move {
-            let mut buffer = vec![0; READ_BYTES];
-            while stream.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
+        let stream = Reader::connect(("127.0.0.1", floor.port)).await?;
+        let desk = Rc::clone(&desk);
+        tasks.spawn_local(async move {
+            while stream.readable().await.is_ok() {
+                let desk = &mut *desk.borrow_mut();
+                match stream.try_read(desk) {
+                    Ok(0) => break,
+                    // As much as listeners do with what they read.
+                    Ok(bytes) => assert!(desk[..bytes].iter().all(|&byte| byte == FILL)),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => break,
+                }
+            }
         });
     }
     sleep(SETTLE).await;
@@ -91,7 +102,7 @@ pub fn serve(listeners: usize, bytes: usize, every: Duration) -> Result<()> {
         stream.set_nonblocking(true)?;
         streams.push(stream);
     }
-    write_for_ever(&mut streams, &vec![0x55; bytes], every)
+    write_for_ever(&mut streams, &vec![FILL; bytes], every)
 }
 
 /// Once in a millisecond, as the timers of servers go, writes the whole block to each stream whose turn it is.

@@ -1,6 +1,7 @@
 //! One listener, and what all of them hear.
 
 use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use futures_util::{SinkExt, StreamExt};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, interval_at, sleep, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::time::{Instant, Interval, interval_at, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use super::wire::{Desk, Message, Wire, desk};
 use crate::client::{AUDIO_CHUNK, AUDIO_HEADER_BYTES, Hello, state};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -22,6 +24,8 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a listener stays that comes and goes.
 const BRIEF: Duration = Duration::from_secs(2);
+/// How long one that is stalled stays: longer than the server lets it.
+const STALLED: Duration = Duration::from_secs(15);
 /// How often a listener asks for the time: as the page does once it has settled.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How often a probe does.
@@ -43,7 +47,7 @@ pub(super) enum Kind {
     Stays,
     /// Leaves after two seconds.
     Brief,
-    /// Asks for the stream and does not read.
+    /// Asks for the stream and does not read, again and again.
     Stalled,
     /// Listens to the end, and asks for the time ten times a second.
     Probe,
@@ -106,6 +110,7 @@ pub(super) struct Ears {
     /// A timestamp and the frame of the sound that is heard then.
     anchor: Cell<Option<(i64, i64)>>,
     cadence: Cell<Option<(usize, Duration)>>,
+    desk: Desk,
     counts: Cell<bool>,
     pub(super) heard: RefCell<Heard>,
 }
@@ -122,6 +127,7 @@ impl Ears {
             sound: [sound, sound].concat(),
             anchor: Cell::default(),
             cadence: Cell::default(),
+            desk: desk(),
             counts: Cell::default(),
             heard: RefCell::default(),
         }
@@ -221,6 +227,57 @@ pub(super) async fn run(url: String, name: String, kind: Kind, ears: Rc<Ears>) {
 }
 
 async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
+    match kind {
+        Kind::Stays => stay(url, name, ears).await,
+        Kind::Stalled => loop {
+            let mut wire = join(url, name).await?;
+            // The server has shown it out by then. It comes again: there are always as many.
+            let _ = timeout(STALLED, pending::<()>()).await;
+            // Not at all is as good as it gets.
+            let _ = wire.send(&json!({})).await;
+        },
+        Kind::Brief | Kind::Probe => visit(url, name, kind, ears).await,
+    }
+}
+
+/// Connects and asks for the stream.
+async fn join(url: &str, name: &str) -> Result<Wire> {
+    let mut wire = timeout(PATIENCE, Wire::connect(url)).await??;
+    wire.send(&Hello::pcm16(name).message()).await?;
+    wire.send(&state(250)).await?;
+    Ok(wire)
+}
+
+/// Asks for the time now and then, not all at the same moment.
+fn asking(every: Duration) -> Interval {
+    interval_at(Instant::now() + every.mul_f64(f64::from(now_us() as u16) / 65_536.0), every)
+}
+
+fn time_request() -> Value {
+    json!({"type": "client/time", "payload": {"client_transmitted": now_us()}})
+}
+
+async fn stay(url: &str, name: &str, ears: &Ears) -> Result<()> {
+    let mut wire = join(url, name).await?;
+    let mut last = None;
+    let mut ask = asking(ASK_EVERY);
+    loop {
+        tokio::select! {
+            received = timeout(PATIENCE, wire.receive(&ears.desk, |message| {
+                match message {
+                    Message::Binary(bytes) => last = Some(ears.hear(bytes, last, true)?),
+                    Message::Close(reason) => bail!("closed: {}", String::from_utf8_lossy(reason)),
+                    Message::Text | Message::Ping => {}
+                }
+                Ok(())
+            })) => received.context("nothing comes")??,
+            _ = ask.tick() => wire.send(&time_request()).await?,
+        }
+    }
+}
+
+/// With the library that others use: a join is to cost what it costs them.
+async fn visit(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
     let began = Instant::now();
     let config =
         WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES).write_buffer_size(0);
@@ -228,22 +285,15 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
     let (mut socket, _) = timeout(PATIENCE, connected).await??;
     send(&mut socket, &Hello::pcm16(name).message()).await?;
     send(&mut socket, &state(250)).await?;
-    if kind == Kind::Stalled {
-        return std::future::pending().await;
-    }
     let mut last = None;
-    // Not all at the same moment.
-    let every = if kind == Kind::Probe { PROBE_EVERY } else { ASK_EVERY };
-    let first = Instant::now() + every.mul_f64(f64::from(now_us() as u16) / 65_536.0);
-    let mut ask = interval_at(first, every);
+    let mut ask = asking(if kind == Kind::Probe { PROBE_EVERY } else { ASK_EVERY });
     let leave = sleep(if kind == Kind::Brief { BRIEF } else { Duration::MAX });
     tokio::pin!(leave);
     loop {
         let message = tokio::select! {
             message = timeout(PATIENCE, socket.next()) => message.context("nothing comes")?,
             _ = ask.tick() => {
-                let payload = json!({"client_transmitted": now_us()});
-                send(&mut socket, &json!({"type": "client/time", "payload": payload})).await?;
+                send(&mut socket, &time_request()).await?;
                 continue;
             }
             () = &mut leave => {
@@ -251,20 +301,20 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
             }
         };
         match message.context("the connection ended")?? {
-            Message::Binary(bytes) => {
+            Frame::Binary(bytes) => {
                 if last.is_none() && kind == Kind::Brief && ears.counts.get() {
                     let took_ms = began.elapsed().as_secs_f32() * 1e3;
                     ears.heard.borrow_mut().joins_ms.push(took_ms);
                 }
-                last = Some(ears.hear(&bytes, last, kind == Kind::Stays)?);
+                last = Some(ears.hear(&bytes, last, false)?);
             }
-            Message::Text(text) if kind == Kind::Probe => ears.round_trip(&text),
-            Message::Close(frame) => bail!("closed: {frame:?}"),
-            Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Frame::Text(text) if kind == Kind::Probe => ears.round_trip(&text),
+            Frame::Close(frame) => bail!("closed: {frame:?}"),
+            Frame::Text(_) | Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
         }
     }
 }
 
 async fn send(socket: &mut Socket, message: &Value) -> Result<()> {
-    Ok(timeout(PATIENCE, socket.send(Message::text(message.to_string()))).await??)
+    Ok(timeout(PATIENCE, socket.send(Frame::text(message.to_string()))).await??)
 }

@@ -8,6 +8,7 @@ mod floor;
 mod listener;
 mod probe;
 mod report;
+mod wire;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -103,7 +104,7 @@ pub async fn run(load: Load) -> Result<Report> {
     cores.take_first()?;
     let floor = floor::start(load.listeners, bytes * together as usize, every * together)?;
     cores.take_others()?;
-    let floor = floor::read(floor, load).await?;
+    let floor = LocalSet::new().run_until(floor::read(floor, load)).await?;
     Ok(Report::new(load, heard, &Costs { empty, full, floor }))
 }
 
@@ -160,8 +161,9 @@ impl Noise {
         Ok(Self { sound, path, _folder: folder })
     }
 
-    fn arguments(&self) -> [OsString; 2] {
-        ["--source".into(), self.path.clone().into()]
+    fn arguments(&self) -> [OsString; 4] {
+        let places = (2 * LISTENERS_MAX).to_string();
+        ["--source".into(), self.path.clone().into(), "--max-listeners".into(), places.into()]
     }
 }
 
