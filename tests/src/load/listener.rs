@@ -29,7 +29,7 @@ const STALLED: Duration = Duration::from_secs(15);
 /// How often a listener asks for the time: as the page does once it has settled.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How often a probe does.
-const PROBE_EVERY: Duration = Duration::from_millis(100);
+const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// Read buffer of a connection, bytes: more than a chunk.
 const READ_BUFFER_BYTES: usize = 32 << 10;
 /// 16-bit stereo.
@@ -49,7 +49,7 @@ pub(super) enum Kind {
     Brief,
     /// Asks for the stream and does not read, again and again.
     Stalled,
-    /// Listens to the end, and asks for the time ten times a second.
+    /// Listens to the end, and asks for the time twice a second.
     Probe,
 }
 
