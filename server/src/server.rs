@@ -27,7 +27,7 @@ use crate::http::socket::dispatcher::Dispatcher;
 use crate::metrics::Metrics;
 use crate::pipeline::pump::Pump;
 use crate::session::Identity;
-use crate::source::{self, SourceError};
+use crate::source::{self, Source, SourceError};
 
 /// Connections to the port of those who run the server: a few programs that look now and then.
 const OPS_LIMITS: Limits = Limits { listeners: 0, per_address: 100 };
@@ -89,6 +89,15 @@ impl Server {
         let source = tokio::task::spawn_blocking(move || source::open(&sources, looped))
             .await
             .map_err(|error| StartError::Thread(error.into()))??;
+        Self::start_with(config, source).await
+    }
+
+    /// Starts a party with `source` instead of those that `config` names.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], but for its sources. Nothing runs after any error.
+    pub async fn start_with(config: Config, source: Box<dyn Source>) -> Result<Self, StartError> {
         let listen_error =
             |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
         let listener = accept::bind(&config.host, config.port).await.map_err(listen_error)?;

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async_with_config,
+};
 
 /// Longest wait for anything that a server sends at once. Milliseconds, but for a busy machine.
 pub const REPLY_LIMIT: Duration = Duration::from_secs(10);
@@ -126,6 +129,23 @@ impl Client {
         let config = WebSocketConfig::default();
         let connected = timeout(REPLY_LIMIT, connect_async_with_config(url, Some(config), true));
         let (socket, _) = connected.await.context(url.to_owned())??;
+        Ok(Self { socket, origin: Instant::now() })
+    }
+
+    /// As [`Self::connect`], with a system that keeps no more than about `bytes` that have not been read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub async fn connect_narrow(url: &str, bytes: u32) -> Result<Self> {
+        let address = url.split('/').nth(2).context("no host")?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(bytes)?;
+        let stream = timeout(REPLY_LIMIT, socket.connect(address.parse()?)).await??;
+        let stream = MaybeTlsStream::Plain(stream);
+        let config = WebSocketConfig::default().read_buffer_size(bytes as usize);
+        let connected = client_async_with_config(url, stream, Some(config));
+        let (socket, _) = timeout(REPLY_LIMIT, connected).await??;
         Ok(Self { socket, origin: Instant::now() })
     }
 
@@ -308,6 +328,20 @@ impl Client {
             }
         }
         best.context("no exchange")
+    }
+
+    /// Sends some bytes as they are and resets the connection, as a system does whose cable is cut.
+    ///
+    /// # Errors
+    ///
+    /// When the connection was gone already.
+    pub async fn reset(self, bytes: &[u8]) -> Result<()> {
+        let MaybeTlsStream::Plain(mut stream) = self.socket.into_inner() else {
+            bail!("not a plain socket");
+        };
+        stream.write_all(bytes).await?;
+        stream.set_zero_linger()?;
+        Ok(())
     }
 
     /// Says goodbye and closes.

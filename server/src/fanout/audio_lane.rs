@@ -3,7 +3,8 @@
 //! The rules, each from the wire reference:
 //! - the first chunk lies at least the start lead ahead (5.1, 5.4);
 //! - what is on the way and not yet heard never exceeds the client's capacity (5.2);
-//! - nothing is sent more than the lead ahead, and nothing that is already late (5.1);
+//! - nothing is sent more than the lead ahead, and nothing that is already late (5.1): then the listener goes on some way
+//!   ahead, further each time, so that one who reads too slowly hears long stretches in time and not all of it too late;
 //! - listeners take turns: each is served at a moment of its own in every round, so that no reply to any of them waits
 //!   behind a burst to all;
 //! - a burst after a join is paced, so that time replies get through (lore of the wire, server side).
@@ -26,6 +27,13 @@ const BURST: ServerSpan = ServerSpan::from_secs(1);
 /// Speed of filling up after the burst, in seconds of audio per second. Above 1 or the buffer never fills; 2
 /// leaves half of a link that can just carry it to everything else.
 const CATCH_UP: i64 = 2;
+
+/// Most that a listener whose audio came too late is set ahead. Whoever reads too slowly then has sound in time for
+/// several times as long before it is late again.
+const COMEBACK_MAX: ServerSpan = ServerSpan::from_millis(LEAD_MAX.as_micros() / 2_000);
+
+/// A listener who was in time for so long had a mishap, and is not slow.
+const COMEBACK_FORGOTTEN: ServerSpan = ServerSpan::from_secs(30);
 
 /// What a stream was agreed to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +71,8 @@ pub(crate) struct AudioLane {
     /// When in every round chunks are sent.
     turn: ServerSpan,
     skipped: u64,
+    /// When audio was too late last, and how far ahead the listener was set.
+    comeback: Option<(ServerTime, ServerSpan)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +92,7 @@ impl AudioLane {
             pace: Bucket::new(BURST, CATCH_UP, now),
             turn,
             skipped: 0,
+            comeback: None,
         }
     }
 
@@ -121,8 +132,9 @@ impl AudioLane {
             if chunk.play_at() - self.terms.delay > now {
                 break chunk;
             }
-            self.skipped += 1;
-            position.cursor = position.cursor.next();
+            let cursor = ring.first_from(now + self.terms.delay + self.comeback(now));
+            self.skipped += cursor.since(position.cursor);
+            position.cursor = cursor;
         };
         self.position = Some(position);
         if let Some((until, why)) = self.obstacle(now, chunk) {
@@ -132,6 +144,17 @@ impl AudioLane {
         self.ledger.add(chunk.end(), chunk.message_bytes(self.terms.format), now);
         self.position = Some(Position { cursor: position.cursor.next(), ..position });
         LaneOutput::Send(Arc::clone(chunk))
+    }
+
+    /// How far ahead a listener goes on whose audio is too late at `now`: the start lead, and twice as much each time it
+    /// happens again soon. What goes on at once would be late once more.
+    fn comeback(&mut self, now: ServerTime) -> ServerSpan {
+        let lead = match self.comeback {
+            Some((at, lead)) if now - at < COMEBACK_FORGOTTEN => (lead + lead).min(COMEBACK_MAX),
+            _ => self.terms.start_lead,
+        };
+        self.comeback = Some((now, lead));
+        lead
     }
 
     fn start(&self, now: ServerTime, ring: &Ring) -> Option<Position> {
@@ -320,9 +343,39 @@ mod tests {
             at(0),
         );
         assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
-        // The socket was stuck until 390: the chunk of 400 would come just too late with its delay.
-        assert_eq!(drain(&mut lane, at(390), &ring).0, [at(450)]);
-        assert_eq!(lane.skipped(), 3);
+        // The socket was stuck until 290: the chunk of 300 would come just too late with its delay. It goes on after
+        // the start lead.
+        assert_eq!(drain(&mut lane, at(290), &ring).0, [at(550)]);
+        assert_eq!(lane.skipped(), 5);
+        // Once more, soon: twice as far.
+        assert_eq!(drain(&mut lane, at(700), &ring).0, [at(1_250)]);
+        assert_eq!(lane.skipped(), 5 + 13);
+    }
+
+    #[test]
+    fn who_reads_too_slowly_hears_most_of_what_it_can_take_in_time() {
+        let mut ring = Ring::default();
+        let capacity_bytes = 64 << 20;
+        let mut lane =
+            AudioLane::new(AudioTerms { capacity_bytes, ..terms() }, ServerSpan::ZERO, at(0));
+        let (mut now, mut made) = (at(0), at(0));
+        let (mut chunks, mut in_time) = (0_u32, 0_u32);
+        // 78 % of the rate, and what is sent is a third of a second under way.
+        while now < at(60_000) {
+            fill(&mut ring, made, now + LEAD_MAX, now);
+            made = made.max(now + LEAD_MAX);
+            now += match lane.poll(now, &ring) {
+                LaneOutput::Send(chunk) => {
+                    chunks += 1;
+                    in_time += u32::from(chunk.play_at() >= now + ServerSpan::from_millis(333));
+                    ServerSpan::from_micros(CHUNK.as_micros() * 100 / 78)
+                }
+                LaneOutput::Wait(..) => ServerSpan::from_millis(5),
+                LaneOutput::Restarted => panic!("the timeline did not move"),
+            };
+        }
+        assert!(lane.skipped() > 0);
+        assert!(in_time * 100 > chunks * 80, "{in_time} of {chunks}");
     }
 
     #[test]
@@ -336,8 +389,8 @@ mod tests {
         );
         assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
         fill(&mut ring, at(1_000), at(5_000), at(800));
-        assert_eq!(drain(&mut lane, at(800), &ring).0, [at(850)]);
-        assert_eq!(lane.skipped(), 11);
+        assert_eq!(drain(&mut lane, at(800), &ring).0, [at(1_050)]);
+        assert_eq!(lane.skipped(), 15);
     }
 
     #[test]

@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BRIEF: Duration = Duration::from_secs(2);
 /// How long one that is stalled stays: longer than the server lets it.
 const STALLED: Duration = Duration::from_secs(15);
+/// What its system keeps for it, bytes: otherwise half a minute of sound fits in there, and nothing stalls.
+const STALLED_BYTES: u32 = 16 << 10;
 /// How often a listener asks for the time: as the page does once it has settled.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 /// How often a probe does.
@@ -230,7 +232,7 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
     match kind {
         Kind::Stays => stay(url, name, ears).await,
         Kind::Stalled => loop {
-            let mut wire = join(url, name).await?;
+            let mut wire = join(url, name, Some(STALLED_BYTES)).await?;
             // The server has shown it out by then. It comes again: there are always as many.
             let _ = timeout(STALLED, pending::<()>()).await;
             // Not at all is as good as it gets.
@@ -241,8 +243,8 @@ async fn listen(url: &str, name: &str, kind: Kind, ears: &Ears) -> Result<()> {
 }
 
 /// Connects and asks for the stream.
-async fn join(url: &str, name: &str) -> Result<Wire> {
-    let mut wire = timeout(PATIENCE, Wire::connect(url)).await??;
+async fn join(url: &str, name: &str, kept: Option<u32>) -> Result<Wire> {
+    let mut wire = timeout(PATIENCE, Wire::connect(url, kept)).await??;
     wire.send(&Hello::pcm16(name).message()).await?;
     wire.send(&state(250)).await?;
     Ok(wire)
@@ -258,7 +260,7 @@ fn time_request() -> Value {
 }
 
 async fn stay(url: &str, name: &str, ears: &Ears) -> Result<()> {
-    let mut wire = join(url, name).await?;
+    let mut wire = join(url, name, None).await?;
     let mut last = None;
     let mut ask = asking(ASK_EVERY);
     loop {

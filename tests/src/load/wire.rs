@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What is read at a time, bytes: more than a round's chunks.
 const READ_BYTES: usize = 256 << 10;
@@ -42,11 +42,15 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Opens one at `ws://HOST:PORT/PATH`.
-    pub(super) async fn connect(url: &str) -> Result<Self> {
+    /// Opens one at `ws://HOST:PORT/PATH`. The system keeps so many bytes that have not been read, if that is said.
+    pub(super) async fn connect(url: &str, kept: Option<u32>) -> Result<Self> {
         let address = url.strip_prefix("ws://").context("not ws://")?;
         let (host, path) = address.split_once('/').context("no path")?;
-        let mut stream = TcpStream::connect(host).await?;
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = kept {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let mut stream = socket.connect(host.parse()?).await?;
         stream.set_nodelay(true)?;
         let head = format!(
             "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -34,9 +34,10 @@ impl Batch {
     /// From this many bytes on nothing is added: a round's chunks of 16-bit sound are a batch.
     const ENOUGH_BYTES: usize = 80 << 10;
 
-    /// Whether it is to be written before anything is added.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes >= Self::ENOUGH_BYTES
+    /// Whether it is to be written before anything is added. For a slow peer one frame is enough: the rest may be too late
+    /// by the time there is room.
+    pub(super) fn is_full(&self, is_slow: bool) -> bool {
+        self.bytes >= if is_slow { 1 } else { Self::ENOUGH_BYTES }
     }
 
     /// Whether there is nothing to write.

@@ -66,6 +66,8 @@ struct State {
     planned: Option<ServerTime>,
     /// Since when the system does not take the batch.
     blocked: Option<ServerTime>,
+    /// The system did not take a batch, and there has been more to send ever since.
+    is_slow: bool,
     /// A close frame is made: until when the peer may answer it, and what the end means.
     closing: Option<(ServerTime, Leave)>,
     ended: Option<Leave>,
@@ -89,6 +91,7 @@ impl Connection {
             waits_for_chunk: false,
             planned: None,
             blocked: None,
+            is_slow: false,
             closing: None,
             ended: None,
             unsent: 0,
@@ -256,7 +259,7 @@ impl Connection {
         if !state.answers.is_empty() {
             state.batch.push(std::mem::take(&mut state.answers).into());
         }
-        while !state.batch.is_full() {
+        while !state.batch.is_full(state.is_slow) {
             let now = host_clock::now();
             let stage = self.app.hub.stage();
             let output = state.session.poll_output(now, &stage);
@@ -316,6 +319,7 @@ impl Connection {
     fn wait(self: &Arc<Self>, state: &mut State, wait: Wait, now: ServerTime) {
         tracing::trace!(?wait, "waiting");
         state.planned = wait.until;
+        state.is_slow = false;
         self.look_at(state, wait.until.unwrap_or(now + LOOK_AGAIN), now);
         if wait.for_chunk && !state.waits_for_chunk {
             state.waits_for_chunk = true;
@@ -326,6 +330,7 @@ impl Connection {
     /// Waits for a peer that does not read.
     fn wait_for_room(self: &Arc<Self>, state: &mut State) -> Result<(), Leave> {
         let since = *state.blocked.get_or_insert_with(host_clock::now);
+        state.is_slow = true;
         match state.closing {
             Some((until, leave)) if until < since + WRITE_WITHIN => {
                 self.wait_or(state, until, leave)
