@@ -158,10 +158,10 @@ impl Player {
         if let Some(stream) = &mut self.stream {
             stream.orphan();
         }
-        if is_refusal(how) {
-            self.fail(now, Failure::Refused { code: how.code, reason: clipped(&how.reason) });
-        } else if self.link.lost(now) {
+        if !is_refusal(how) && self.link.lost(now) {
             self.set_state(State::Reconnecting);
+        } else if is_refusal(how) || !how.reason.is_empty() {
+            self.fail(now, Failure::Refused { code: how.code, reason: clipped(&how.reason) });
         } else {
             self.fail(now, Failure::NoServer);
         }

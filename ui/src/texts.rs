@@ -144,6 +144,10 @@ pub(crate) fn trouble(trouble: &Trouble, host: &str) -> Notice {
             format!("There is no answer from {host}."),
             "Check that the server is running and that this device is on its network. Then press Join again.",
         ),
+        Trouble::Player(Failure::Refused { code: 1013, .. }) => notice(
+            format!("The party at {host} is full."),
+            "Press Join again in a moment: there is room when somebody leaves.",
+        ),
         Trouble::Player(Failure::Refused { code, reason }) if reason.is_empty() => notice(
             format!("{host} ended the connection (code {code})."),
             "Ask the host of the party, or press Join to try again.",

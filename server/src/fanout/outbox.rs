@@ -41,6 +41,8 @@ pub(crate) mod close_code {
     pub(crate) const UNSUPPORTED: u16 = 1003;
     /// The client exceeds a limit.
     pub(crate) const POLICY: u16 = 1008;
+    /// There is no room now (1013 of the IANA registry).
+    pub(crate) const TRY_AGAIN_LATER: u16 = 1013;
 }
 
 /// How a connection ends.

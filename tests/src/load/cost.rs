@@ -1,6 +1,6 @@
 //! What a process has taken so far, from the kernel's accounts.
 
-use std::fs::read_to_string;
+use std::fs::{read_dir, read_to_string};
 
 use anyhow::{Context, Result};
 
@@ -16,6 +16,8 @@ pub(super) struct Cost {
     pub(super) resident_bytes: f64,
     /// Memory of all TCP sockets of this machine, bytes: both ends of loopback connections.
     pub(super) sockets_bytes: f64,
+    /// Open files and sockets.
+    pub(super) descriptors: usize,
 }
 
 impl Cost {
@@ -35,6 +37,7 @@ impl Cost {
             cpu_s: ticks.context("no times in /proc/…/stat")? / TICKS_PER_S,
             resident_bytes: pages * page_bytes,
             sockets_bytes: socket_pages.context("no memory in /proc/net/sockstat")? * page_bytes,
+            descriptors: read_dir(format!("/proc/{process}/fd"))?.count(),
         })
     }
 }

@@ -13,7 +13,6 @@ use tokio::net::TcpStream as Reader;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::Load;
 use super::cost::Cost;
 use super::wire::desk;
 
@@ -55,11 +54,11 @@ pub(super) fn start(listeners: usize, bytes: usize, every: Duration) -> Result<F
     Ok(Floor { child, port })
 }
 
-/// Reads as many streams as the load has listeners. Returns what the floor took at both ends of the measurement.
-pub(super) async fn read(floor: Floor, load: Load) -> Result<[Cost; 2]> {
+/// Reads as many streams as there were listeners, for so long. Returns what the floor took at both ends of the measurement.
+pub(super) async fn read(floor: Floor, listeners: usize, seconds: u64) -> Result<[Cost; 2]> {
     let mut tasks = JoinSet::new();
     let desk = Rc::new(desk());
-    for _ in 0..load.listeners {
+    for _ in 0..listeners {
         let stream = Reader::connect(("127.0.0.1", floor.port)).await?;
         let desk = Rc::clone(&desk);
         tasks.spawn_local(async move {
@@ -77,7 +76,7 @@ pub(super) async fn read(floor: Floor, load: Load) -> Result<[Cost; 2]> {
     }
     sleep(SETTLE).await;
     let before = Cost::of(floor.child.id())?;
-    sleep(Duration::from_secs(load.seconds)).await;
+    sleep(Duration::from_secs(seconds)).await;
     let after = Cost::of(floor.child.id())?;
     ensure!(tasks.try_join_next().is_none(), "the floor lost a connection");
     tasks.shutdown().await;

@@ -36,6 +36,8 @@ const SECONDS_MAX: u64 = 3_600;
 const ARRIVALS_PER_S: f64 = 250.0;
 /// From the last arrival until all have the whole lead, at twice real time.
 const FILL: Duration = Duration::from_secs(7);
+/// Longest look at the floor, which does the same all the time.
+const FLOOR_SECONDS_MAX: u64 = 60;
 /// Frames of the noise that is played: four seconds that do not repeat.
 const FRAMES: usize = 192_000;
 
@@ -104,7 +106,8 @@ pub async fn run(load: Load) -> Result<Report> {
     cores.take_first()?;
     let floor = floor::start(load.listeners, bytes * together as usize, every * together)?;
     cores.take_others()?;
-    let floor = LocalSet::new().run_until(floor::read(floor, load)).await?;
+    let seconds = load.seconds.min(FLOOR_SECONDS_MAX);
+    let floor = LocalSet::new().run_until(floor::read(floor, load.listeners, seconds)).await?;
     Ok(Report::new(load, heard, &Costs { empty, full, floor }))
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::Load;
 use super::cost::Costs;
 use super::listener::Heard;
+use super::{FLOOR_SECONDS_MAX, Load};
 
 /// What a run showed.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Report {
     memory_kib: f64,
     sockets_kib: f64,
     resident_mib: [f64; 2],
+    descriptors: [usize; 2],
 }
 
 impl Report {
@@ -29,11 +30,13 @@ impl Report {
             load,
             heard,
             cpu_ms: (after.cpu_s - before.cpu_s) * 1e3 / listener_seconds,
-            floor_cpu_ms: (floor_after.cpu_s - floor_before.cpu_s) * 1e3 / listener_seconds,
+            floor_cpu_ms: (floor_after.cpu_s - floor_before.cpu_s) * 1e3
+                / (load.listeners.max(1) as f64 * load.seconds.min(FLOOR_SECONDS_MAX) as f64),
             cores: (after.cpu_s - before.cpu_s) / load.seconds as f64,
             memory_kib: (after.resident_bytes - empty.resident_bytes) / 1024.0 / all,
             sockets_kib: (after.sockets_bytes - empty.sockets_bytes) / 1024.0 / all,
             resident_mib: [mib(before.resident_bytes), mib(after.resident_bytes)],
+            descriptors: [before.descriptors, after.descriptors],
         }
     }
 }
@@ -54,8 +57,14 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "memory        {:.1} KiB per listener, and {:.1} KiB of the system's at both ends; {:.1} MiB, at the end {:.1}",
-            self.memory_kib, self.sockets_kib, self.resident_mib[0], self.resident_mib[1]
+            "memory        {:.1} KiB per listener, and {:.1} KiB of the system's at both ends; {:.1} MiB, at the end {:.1}; \
+             {} descriptors, at the end {}",
+            self.memory_kib,
+            self.sockets_kib,
+            self.resident_mib[0],
+            self.resident_mib[1],
+            self.descriptors[0],
+            self.descriptors[1]
         )?;
         writeln!(
             f,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::browser::{Browser, Piece, Recording};
+use e2e::client::{Client, Hello};
 use e2e::http::get;
 use e2e::process::ServerProcess;
 use e2e::signal::{Reference, Stereo16};
@@ -278,6 +279,24 @@ async fn a_wrong_address_is_said_in_words() -> Result<()> {
 
     // Not the end: the same page plays once the address is right.
     join(&browser, &stage.server.page_url()).await?;
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn a_full_party_is_said_in_words_and_has_room_again() -> Result<()> {
+    let stage = Stage::start(&["--max-listeners", "1"]).await?;
+    let hello = Hello::pcm16("the only one");
+    let (guest, _) = Client::listen(&stage.server.socket_url(), &hello, 250).await?;
+    let browser = Browser::start().await?;
+    browser.open(&stage.server.page_url()).await?;
+    browser.click("join").await?;
+    browser.reaches("error", PATIENCE).await?;
+    let words = browser.text("error").await?;
+    browser.screenshot("full").await?;
+    assert!(words.contains("is full"), "{words:?}");
+    guest.leave().await?;
+    browser.click("join").await?;
+    browser.reaches("playing", PATIENCE).await?;
     browser.quit().await
 }
 

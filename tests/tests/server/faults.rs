@@ -290,8 +290,7 @@ async fn a_silent_source_delays_nobody_and_the_music_goes_on_after_it() -> Resul
     const SOON_US: i64 = 1_000_000;
     let (calm, mood) = mpsc::sync_channel(1);
     let source = Box::new(Moody { mood, track: Track::default() });
-    let arguments = ["server", "--source", "demo", "--host", "127.0.0.1", "--port", "0"];
-    let server = Server::start_with(Config::try_parse_from(arguments)?, source).await?;
+    let server = start_with(source).await?;
     let port = server.local_addr().port();
     let url = format!("ws://127.0.0.1:{port}/sendspin");
     let (mut client, _) = Client::listen(&url, &Hello::pcm16("patient"), 250).await?;
@@ -346,6 +345,75 @@ async fn a_silent_source_delays_nobody_and_the_music_goes_on_after_it() -> Resul
     timeout(Duration::from_secs(20), refilled).await.context("not filled again")??;
     ensure!(server.shutdown(Duration::from_secs(5)).await, "does not stop");
     Ok(())
+}
+
+/// A source that fails for good after some blocks of 10 ms.
+struct Doomed {
+    blocks: u32,
+    track: Track,
+}
+
+impl Source for Doomed {
+    fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+        self.blocks = self.blocks.checked_sub(1).ok_or(SourceError::NoSource)?;
+        Ok(Some(Pcm { samples: vec![0.25; 480 * CHANNELS], resolution_bits: 16 }))
+    }
+
+    fn track(&self) -> &Track {
+        &self.track
+    }
+}
+
+/// Listens to three seconds of sound, and to the one end that they have.
+async fn hears_the_end_once(mut client: Client) -> Result<()> {
+    let (mut frames, mut stops, mut has_ended) = (0, 0, false);
+    while !has_ended {
+        match client.receive().await? {
+            Received::Chunk(chunk) => frames += chunk.audio.len() / 4,
+            Received::Json(message) => {
+                has_ended = message["type"] == "stream/end";
+                stops += i32::from(message["payload"]["playback_state"] == "stopped");
+            }
+            end => anyhow::bail!("{end:?}"),
+        }
+    }
+    // Less what was due before it came.
+    ensure!((96_000..=144_000).contains(&frames), "{frames} frames");
+    ensure!(stops == 1, "{stops} stops");
+    // The connection lives, and nothing more comes of the stream.
+    client.send(&json!({"type": "client/time", "payload": {"client_transmitted": 1}})).await?;
+    let Received::Json(reply) = client.receive().await? else {
+        anyhow::bail!("something after the end");
+    };
+    ensure!(reply["type"] == "server/time", "{reply}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_fails_ends_the_stream_of_everybody_once() -> Result<()> {
+    let source = Box::new(Doomed { blocks: 300, track: Track::default() });
+    let server = start_with(source).await?;
+    let port = server.local_addr().port();
+    let url = format!("ws://127.0.0.1:{port}/sendspin");
+    let mut clients = Vec::new();
+    for number in 0..5 {
+        let hello = Hello::pcm16(&format!("listener-{number}"));
+        clients.push(Client::listen(&url, &hello, 250).await?.0);
+    }
+    let mut hearing: JoinSet<_> = clients.into_iter().map(hears_the_end_once).collect();
+    while let Some(heard) = hearing.join_next().await {
+        heard??;
+    }
+    let (_late, hello) = Client::greet(&url, &Hello::pcm16("late")).await?;
+    assert!(hello["server_id"].is_string());
+    ensure!(server.shutdown(Duration::from_secs(5)).await, "does not stop");
+    Ok(())
+}
+
+/// A server in this process, which plays `source`.
+async fn start_with(source: Box<dyn Source>) -> Result<Server> {
+    let arguments = ["server", "--source", "demo", "--host", "127.0.0.1", "--port", "0"];
+    Ok(Server::start_with(Config::try_parse_from(arguments)?, source).await?)
 }
 
 /// Memory that the server has in use, KiB.

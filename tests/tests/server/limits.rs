@@ -40,6 +40,20 @@ async fn a_full_party_says_so_and_has_room_again_when_somebody_leaves() -> Resul
     let (mut second, _) = Client::listen(&party.url(), &Hello::pcm16("second"), 250).await?;
     let head = handshake("");
     assert_eq!(answer_to(&party, &head).await?, "HTTP/1.1 503 Service Unavailable");
+    // A page is told in words that browsers let it read.
+    let mut page = TcpStream::connect(("127.0.0.1", party.server.port())).await?;
+    let head = handshake("Origin: http://party.test\r\n");
+    page.write_all(format!("{head}\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"later") {
+        ensure!(timeout(HEAD_LIMIT, page.read_buf(&mut answer)).await?? > 0, "{answer:?}");
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    let close = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("no end")? + 4;
+    assert_eq!(
+        (answer[close], u16::from_be_bytes([answer[close + 2], answer[close + 3]])),
+        (0x88, 1013)
+    );
     // The page and the status are still there.
     assert_eq!(listeners(party.server.port()).await?, 2);
     second.chunk().await?;

@@ -12,8 +12,10 @@ pub(crate) mod dispatcher;
 mod inbound;
 mod reader;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -21,18 +23,26 @@ use axum::extract::{Request, State};
 use axum::http::header::{ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hyper::upgrade::{Parts, Upgraded};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use self::connection::Connection;
 use self::reader::Reader;
 use crate::app::App;
+use crate::fanout::frame;
+use crate::fanout::outbox::close_code;
 use crate::host_clock;
 use crate::http::accept::{Peer, RETRY_AFTER_S};
+use crate::http::gate::Refusal;
 use crate::metrics::Refused;
 use crate::session::Session;
+
+/// How long a peer that there is no room for may take to hear that.
+const SAY_WITHIN: Duration = Duration::from_secs(5);
 
 /// Answers the upgrade and runs the connection.
 ///
@@ -61,6 +71,15 @@ pub(crate) async fn upgrade(
             if app.metrics.refuse(refusal.into()) {
                 tracing::warn!("refused a listener: {}", refusal.in_words());
             }
+            if request.headers().contains_key(ORIGIN) {
+                // Browsers tell their pages nothing of a refused handshake, but the words of a close.
+                let upgraded = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let _ = timeout(SAY_WITHIN, say_no(upgraded, refusal)).await;
+                    drop(peer);
+                });
+                return response;
+            }
             let retry = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
             let words = format!("{}\n", refusal.in_words());
             return (StatusCode::SERVICE_UNAVAILABLE, retry, words).into_response();
@@ -75,6 +94,16 @@ pub(crate) async fn upgrade(
         drop((place, peer));
     });
     response
+}
+
+/// Closes a connection that there is no room for.
+async fn say_no(upgraded: OnUpgrade, refusal: Refusal) -> io::Result<()> {
+    let Ok(upgraded) = upgraded.await else { return Ok(()) };
+    let mut stream = TokioIo::new(upgraded);
+    let farewell = frame::close(close_code::TRY_AGAIN_LATER, refusal.in_words());
+    stream.write_all(&farewell).await?;
+    // Its answer, or its end: a connection with unread bytes would be reset, and the words lost.
+    stream.read(&mut [0; 64]).await.map(drop)
 }
 
 /// Runs a connection until it is over.
