@@ -160,7 +160,7 @@ impl Player {
         }
         if !is_refusal(how) && self.link.lost(now) {
             self.set_state(State::Reconnecting);
-        } else if is_refusal(how) || !how.reason.is_empty() {
+        } else if is_refusal(how) || (how.code != NO_CLOSE_FRAME && !how.reason.is_empty()) {
             self.fail(now, Failure::Refused { code: how.code, reason: clipped(&how.reason) });
         } else {
             self.fail(now, Failure::NoServer);
@@ -576,6 +576,9 @@ impl Player {
         self.outputs.push_back(Output::Send(message.into().encode()));
     }
 }
+
+/// What stands for the code of a close frame that did not come (RFC 6455, section 7.4.1).
+const NO_CLOSE_FRAME: u16 = 1006;
 
 /// Whether a close was the server's decision about this client, so that trying again is of no use: a
 /// protocol error, data or policy it does not accept, a code of its own (RFC 6455, section 7.4), or an orderly
