@@ -158,9 +158,10 @@ impl Player {
         if let Some(stream) = &mut self.stream {
             stream.orphan();
         }
-        if !is_refusal(how) && self.link.lost(now) {
+        let is_refusal = is_refusal(how);
+        if !is_refusal && self.link.lost(now) {
             self.set_state(State::Reconnecting);
-        } else if is_refusal(how) || (how.code != NO_CLOSE_FRAME && !how.reason.is_empty()) {
+        } else if is_refusal || (how.code != NO_CLOSE_FRAME && !how.reason.is_empty()) {
             self.fail(now, Failure::Refused { code: how.code, reason: clipped(&how.reason) });
         } else {
             self.fail(now, Failure::NoServer);

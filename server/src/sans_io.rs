@@ -93,7 +93,7 @@ impl Connection {
             }
             Output::Message(message) => Next::Text(message.encode()),
             Output::Audio(chunk, format) => Next::Binary(chunk.message(format)),
-            // Here, no one is on the way to be asked: what the client says is sign of life enough.
+            // Not passed on: what the client says is sign of life enough.
             Output::Ping => self.poll(now, party),
             Output::Close(close) => Next::Close(close.code, close.reason),
             Output::Wait(wait) => Next::Wait(wait.until),

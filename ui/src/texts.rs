@@ -13,6 +13,8 @@ const FOREIGN_CHARS_MAX: usize = 100;
 
 /// Sync error below which nobody hears a difference between two players in one room, microseconds.
 const IN_STEP_US: f64 = 1_000.0;
+/// Close code of a server that has no room now (1013 of the IANA registry).
+const TRY_AGAIN_LATER: u16 = 1013;
 
 pub(crate) const BRAND: &str = "Partyline";
 pub(crate) const JOIN: &str = "Join";
@@ -144,7 +146,7 @@ pub(crate) fn trouble(trouble: &Trouble, host: &str) -> Notice {
             format!("There is no answer from {host}."),
             "Check that the server is running and that this device is on its network. Then press Join again.",
         ),
-        Trouble::Player(Failure::Refused { code: 1013, .. }) => notice(
+        Trouble::Player(Failure::Refused { code: TRY_AGAIN_LATER, .. }) => notice(
             format!("The party at {host} is full."),
             "Press Join again in a moment: there is room when somebody leaves.",
         ),

@@ -132,7 +132,9 @@ impl AudioLane {
             if chunk.play_at() - self.terms.delay > now {
                 break chunk;
             }
-            let cursor = ring.first_from(now + self.terms.delay + self.comeback(now));
+            let comeback = now + self.comeback(now);
+            // On by one at least: without a start lead, the chunk that is due right now would be chosen for ever.
+            let cursor = ring.first_from(comeback).max(position.cursor.next());
             self.skipped += cursor.since(position.cursor);
             position.cursor = cursor;
         };
@@ -151,8 +153,10 @@ impl AudioLane {
     fn comeback(&mut self, now: ServerTime) -> ServerSpan {
         let lead = match self.comeback {
             Some((at, lead)) if now - at < COMEBACK_FORGOTTEN => (lead + lead).min(COMEBACK_MAX),
-            _ => self.terms.start_lead,
+            _ => ServerSpan::ZERO,
         };
+        // Which the delay is a part of.
+        let lead = lead.max(self.terms.start_lead);
         self.comeback = Some((now, lead));
         lead
     }
@@ -348,8 +352,20 @@ mod tests {
         assert_eq!(drain(&mut lane, at(290), &ring).0, [at(550)]);
         assert_eq!(lane.skipped(), 5);
         // Once more, soon: twice as far.
-        assert_eq!(drain(&mut lane, at(700), &ring).0, [at(1_250)]);
-        assert_eq!(lane.skipped(), 5 + 13);
+        assert_eq!(drain(&mut lane, at(700), &ring).0, [at(1_200)]);
+        assert_eq!(lane.skipped(), 5 + 12);
+    }
+
+    #[test]
+    fn who_asks_for_no_lead_is_served_although_a_chunk_is_due_right_now() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        let none =
+            AudioTerms { start_lead: ServerSpan::ZERO, capacity_bytes: CHUNK_BYTES, ..terms() };
+        let mut lane = AudioLane::new(none, ServerSpan::ZERO, at(10));
+        assert_eq!(drain(&mut lane, at(10), &ring).0, [at(50)]);
+        assert_eq!(drain(&mut lane, at(100), &ring).0, [at(150)]);
+        assert_eq!(lane.skipped(), 1);
     }
 
     #[test]

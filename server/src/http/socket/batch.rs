@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 const PIECES: usize = 16;
 
 /// Frames on their way to the system, in order.
-///
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     frames: VecDeque<Bytes>,

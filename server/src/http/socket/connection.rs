@@ -219,14 +219,14 @@ impl Connection {
             return Ok(false);
         }
         let mut urgent = std::mem::take(&mut state.answers);
-        if state.closing.is_none() {
-            let stage = self.app.hub.stage();
-            while let Some(next) = state.session.poll_urgent(host_clock::now(), &stage) {
-                urgent.extend(match next {
-                    Urgent::TimeReply(reply) => self.time_reply(reply),
-                    Urgent::Message(message) => frame::text(&message.encode()),
-                });
-            }
+        while state.closing.is_none() {
+            // The stage is held for the decision, not for the making of bytes.
+            let next = state.session.poll_urgent(host_clock::now(), &self.app.hub.stage());
+            urgent.extend(match next {
+                Some(Urgent::TimeReply(reply)) => self.time_reply(reply),
+                Some(Urgent::Message(message)) => frame::text(&message.encode()),
+                None => break,
+            });
         }
         if !urgent.is_empty() {
             state.batch.push_first(urgent.into());

@@ -163,9 +163,13 @@ async fn each(list: Vec<Weak<Connection>>, call: impl Fn(&Arc<Connection>)) {
     }
 }
 
+/// Whether there is news that was not seen. It is now.
 fn has_changed<T>(news: &mut watch::Receiver<T>) -> bool {
     let has_changed = news.has_changed().unwrap_or(false);
-    news.mark_unchanged();
+    // Only then: what comes between the two lines would be lost otherwise.
+    if has_changed {
+        news.mark_unchanged();
+    }
     has_changed
 }
 

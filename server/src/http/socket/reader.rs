@@ -1,6 +1,7 @@
 //! The task that reads: stamps what arrives and hands it in.
 
 use std::future::pending;
+use std::io;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -150,11 +151,12 @@ async fn replaced(seat: &mut Option<(Registration, oneshot::Receiver<()>)>) {
 
 /// Whether the peer is gone, rather than wrong.
 fn is_end(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Io(_)
-            | Error::ConnectionClosed
-            | Error::AlreadyClosed
-            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)
-    )
+    match error {
+        // The other kind is our own: see `Connection::answer`.
+        Error::Io(error) => error.kind() != io::ErrorKind::Other,
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => true,
+        _ => false,
+    }
 }
