@@ -158,6 +158,9 @@ impl Player {
         if let Some(stream) = &mut self.stream {
             stream.orphan();
         }
+        if how.code == GOING_AWAY {
+            self.link.invite();
+        }
         let is_refusal = is_refusal(how);
         if !is_refusal && self.link.lost(now) {
             self.set_state(State::Reconnecting);
@@ -577,6 +580,9 @@ impl Player {
         self.outputs.push_back(Output::Send(message.into().encode()));
     }
 }
+
+/// The code of a server that goes down, or has nothing to offer yet: it wants its players back.
+const GOING_AWAY: u16 = 1001;
 
 /// What stands for the code of a close frame that did not come (RFC 6455, section 7.4.1).
 const NO_CLOSE_FRAME: u16 = 1006;

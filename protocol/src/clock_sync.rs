@@ -89,6 +89,8 @@ pub enum ReplyError {
 #[derive(Debug)]
 pub struct ClockSync {
     is_open: bool,
+    /// Longest pause between bursts.
+    pause_max: ClientSpan,
     started: ClientTime,
     probe_at: ClientTime,
     /// Requests without a reply, oldest first.
@@ -112,6 +114,7 @@ impl ClockSync {
     pub fn new(now: ClientTime) -> Self {
         Self {
             is_open: true,
+            pause_max: BURST_PAUSE_MAX,
             started: now,
             probe_at: now,
             outstanding: VecDeque::with_capacity(OUTSTANDING_EAGER),
@@ -123,6 +126,12 @@ impl ClockSync {
             fit: None,
             outputs: VecDeque::new(),
         }
+    }
+
+    /// The same, with bursts that are never further apart than `pause_max`. For one whose error is that of many others.
+    #[must_use]
+    pub fn keen(now: ClientTime, pause_max: ClientSpan) -> Self {
+        Self { pause_max, ..Self::new(now) }
     }
 
     /// The connection is gone: nothing more is asked, and the server's clock is not known.
@@ -184,7 +193,7 @@ impl ClockSync {
             let pause =
                 ClientSpan::from_micros((now - self.started).as_micros() / BURST_PAUSE_PART);
             let is_good = self.error_us().is_some_and(|error_us| error_us < GOOD_ERROR_US);
-            let pause_max = if is_good { BURST_PAUSE_MAX } else { BURST_PAUSE_BAD };
+            let pause_max = if is_good { self.pause_max } else { BURST_PAUSE_BAD };
             self.probe_at = self.probe_at.max(now + pause.min(pause_max));
         }
     }
@@ -192,6 +201,14 @@ impl ClockSync {
     fn is_eager(&self, now: ClientTime) -> bool {
         let is_good = self.error_us().is_some_and(|error_us| error_us < EAGER_ERROR_US);
         now - self.started < EAGER && !is_good
+    }
+
+    /// The request that was to be sent at `asked` left at `sent`, and carries that stamp instead: half of what lies between
+    /// them would be an error of the clock.
+    pub fn handle_sent(&mut self, asked: ClientTime, sent: ClientTime) {
+        if let Some(stamp) = self.outstanding.iter_mut().find(|stamp| **stamp == asked) {
+            *stamp = sent;
+        }
     }
 
     /// Takes a `server/time` message that arrived at `now`.

@@ -15,7 +15,7 @@ use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
 use crate::http::{assets, headers, ops, socket, status};
 use crate::metrics::Metrics;
-use crate::session::Identity;
+use crate::party_clock::PartyClock;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Connections so far.
     pub(crate) accepted: AtomicU64,
-    /// What the server tells about itself.
-    pub(crate) identity: Arc<Identity>,
+    /// What time it is.
+    pub(crate) clock: PartyClock,
     /// Becomes true when connections are to be closed.
     pub(crate) shutdown: watch::Receiver<bool>,
     /// Never used: it is gone when the routes and the last connection are, which is how the server knows.

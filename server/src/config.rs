@@ -13,7 +13,9 @@ pub struct Config {
     ///
     /// FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF. Give it more than once to play one after
     /// the other.
-    #[arg(long = "source", value_name = "FILE|demo|metronome", required = true)]
+    #[arg(long = "source", value_name = "FILE|demo|metronome")]
+    #[cfg_attr(feature = "cluster", arg(required_unless_present = "edge"))]
+    #[cfg_attr(not(feature = "cluster"), arg(required = true))]
     pub sources: Vec<SourceSpec>,
 
     /// Port to listen on; 0 takes a free one.
@@ -34,7 +36,7 @@ pub struct Config {
 
     /// Most listeners at a time; who comes later is told to try again.
     ///
-    /// Each takes 1.5 Mbit/s of the network for PCM, and one open file.
+    /// Each takes 1.5 Mbit/s of the network for PCM, and one open file. With workers, it is the limit of each.
     #[arg(long, default_value_t = 5_000)]
     pub max_listeners: usize,
 
@@ -47,13 +49,19 @@ pub struct Config {
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<String>,
 
-    /// Answer `/healthz` and `/metrics` on this port instead, so that guests cannot see them; 0 takes a free one.
+    /// Answer `/healthz` and `/metrics` on this port instead, so that guests cannot see them; 0 takes a free one. Workers
+    /// take this and the following ones.
     #[arg(long)]
     pub ops_port: Option<u16>,
 
     /// Print the address as a QR code even when standard error is not a terminal.
     #[arg(long)]
     pub qr: bool,
+
+    /// The party beyond one process.
+    #[cfg(feature = "cluster")]
+    #[command(flatten)]
+    pub cluster: crate::cluster::Cluster,
 }
 
 /// Longest party name, in characters: it has to fit on a phone's screen.
@@ -121,6 +129,14 @@ mod tests {
             &["server", "--source", "demo", "--name", " "],
             &["server", "--source", "demo", "--name", "a\nb"],
             &["server", "--source", "demo", "extra"],
+            #[cfg(feature = "cluster")]
+            &["server", "--source", "demo", "--edge", "tcp/127.0.0.1:7447"],
+            #[cfg(feature = "cluster")]
+            &["server", "--edge", "tcp/127.0.0.1:7447", "--serve-edges", "tcp/127.0.0.1:7448"],
+            #[cfg(feature = "cluster")]
+            &["server", "--source", "demo", "--workers", "0"],
+            #[cfg(feature = "cluster")]
+            &["server", "--source", "demo", "--worker-ports"],
         ] {
             assert!(Config::try_parse_from(wrong).is_err(), "{wrong:?}");
         }

@@ -4,30 +4,48 @@
 //! |---|---|---|
 //! | [`config`] | the command line as plain values | |
 //! | [`server`] | starts and stops everything below | sockets, threads |
+//! | `studio` | what makes the sound: a source here, or an origin elsewhere | threads |
 //! | `app` | which path leads where | |
 //! | `http` | WebSocket, status, the embedded page | sockets, clock |
 //! | `session` | one connection's side of the protocol | pure |
 //! | `group` | what the party plays | pure |
 //! | `fanout` | chunks for everyone, a queue for each listener | pure, but for a lock in `hub` and `count` |
 //! | `pipeline` | samples to chunks to stamps to bytes | pure, but for the thread in `pump` |
+//! | [`cluster`] | the same beyond one process: what is asked for on the command line | names, files |
+//! | [`workers`] | several processes behind one port | processes |
+//! | `uplink` | origin and edges | sockets, threads |
 //! | [`source`] | files, the built-in demo and metronome | files |
 //! | `bucket` | how much may be done at once | pure |
 //! | `metrics` | what is counted, for those who run it | pure |
-//! | `host_clock` | the server's clock | clock |
+//! | `host_clock` | this host's clock | clock |
+//! | `party_clock` | the origin's clock, which is not always this host's | a lock |
 //! | [`sans_io`] | the party without threads, sockets and clock, for the simulated world | pure |
 //!
 //! Tests of other packages use [`config`] and [`server`], and speak to the sockets.
 
+#![cfg_attr(
+    not(feature = "cluster"),
+    allow(dead_code, reason = "some of what edges need is part of what all need")
+)]
+
 mod app;
 mod bucket;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod config;
 mod fanout;
 mod group;
 mod host_clock;
 mod http;
 mod metrics;
+mod party_clock;
 mod pipeline;
 pub mod sans_io;
 pub mod server;
 mod session;
 pub mod source;
+mod studio;
+#[cfg(feature = "cluster")]
+mod uplink;
+#[cfg(feature = "cluster")]
+pub mod workers;

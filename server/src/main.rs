@@ -1,13 +1,17 @@
 //! Reads the command line, starts the server, waits for a signal. Nothing else.
 
+use std::future::pending;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use server::config::Config;
-use server::server::{Server, join_url, url};
+use server::server::{Server, StartError, join_url, url};
+#[cfg(feature = "cluster")]
+use server::workers::Coordinator;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise. The decoders' own words are left out: the source says what is
@@ -35,6 +39,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Err(error) => error.exit(),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+    // Whatever is asked for: it logs its configuration, and so the secret of edges.
+    let filter = filter.add_directive("zenoh=error".parse()?);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
@@ -74,7 +80,16 @@ fn allow_descriptors(config: &Config) {
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let (host, show_qr) = (config.host.clone(), config.qr || io::stderr().is_terminal());
     let mut signals = Signals::new()?;
-    let server = match Server::start(config).await {
+    #[cfg(feature = "cluster")]
+    let is_worker = config.cluster.worker;
+    #[cfg(not(feature = "cluster"))]
+    let is_worker = false;
+    let started = tokio::select! {
+        started = Running::start(config) => started,
+        // What was begun ends with the process.
+        () = signals.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let mut server = match started {
         Ok(server) => server,
         Err(error) => {
             writeln!(io::stderr(), "error: {error}")?;
@@ -85,10 +100,17 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}", url(&host, address.port()))?;
     stdout.flush()?;
-    if show_qr {
+    if show_qr && !is_worker {
         invite(&join_url(&host, address))?;
     }
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = untethered(is_worker) => {}
+        error = server.failed() => {
+            writeln!(io::stderr(), "error: {error}")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    }
     tracing::info!("stopping");
     tokio::spawn(async move {
         signals.next().await;
@@ -98,6 +120,58 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         tracing::warn!("stopped without waiting for everyone");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What this process runs.
+enum Running {
+    Server(Server),
+    #[cfg(feature = "cluster")]
+    Coordinator(Coordinator),
+}
+
+impl Running {
+    async fn start(config: Config) -> Result<Self, StartError> {
+        #[cfg(feature = "cluster")]
+        if let Some(workers) = config.cluster.workers {
+            return Coordinator::start(config, workers).await.map(Self::Coordinator);
+        }
+        Server::start(config).await.map(Self::Server)
+    }
+
+    fn local_addr(&self) -> SocketAddr {
+        match self {
+            Self::Server(server) => server.local_addr(),
+            #[cfg(feature = "cluster")]
+            Self::Coordinator(coordinator) => coordinator.local_addr(),
+        }
+    }
+
+    /// Returns why it cannot go on. Never, while it can.
+    async fn failed(&mut self) -> String {
+        match self {
+            Self::Server(_) => pending().await,
+            #[cfg(feature = "cluster")]
+            Self::Coordinator(coordinator) => coordinator.failed().await.to_string(),
+        }
+    }
+
+    async fn shutdown(self, limit: Duration) -> bool {
+        match self {
+            Self::Server(server) => server.shutdown(limit).await,
+            #[cfg(feature = "cluster")]
+            Self::Coordinator(coordinator) => coordinator.shutdown(limit).await,
+        }
+    }
+}
+
+/// Returns when a worker is to stop because its coordinator says so, or is gone.
+async fn untethered(is_worker: bool) {
+    #[cfg(feature = "cluster")]
+    if is_worker {
+        return server::workers::untethered().await;
+    }
+    let _ = is_worker;
+    pending::<()>().await;
 }
 
 /// Prints the address for guests and its QR code.

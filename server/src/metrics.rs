@@ -31,6 +31,8 @@ pub(crate) enum Leave {
     Stalled,
     /// The server goes down.
     Shutdown,
+    /// The party began anew, on another clock.
+    Evicted,
 }
 
 /// Why somebody was not let in.
@@ -47,12 +49,29 @@ pub(crate) enum Refused {
 /// The label of what is counted by reason.
 type For<R> = [(&'static str, R); 1];
 
+/// What is not counted, but looked up when somebody asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present {
+    /// Clients of this process with an active player.
+    pub(crate) listeners: usize,
+    /// The same of the whole party.
+    pub(crate) party: usize,
+    /// The party's clock, seconds.
+    pub(crate) clock_s: f64,
+    /// The party's clock less this host's, seconds.
+    pub(crate) clock_offset_s: f64,
+}
+
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     listeners: Gauge,
+    party: Gauge,
     clock: Gauge<f64, AtomicU64>,
+    clock_offset: Gauge<f64, AtomicU64>,
+    /// Edges that follow this origin.
+    pub(crate) edges: Gauge,
     /// Clients that said hello.
     pub(crate) joins: Counter,
     leaves: Family<For<Leave>, Counter>,
@@ -80,8 +99,16 @@ impl Default for Metrics {
         let it = &mut registry;
         let lateness = Histogram::new(LATENESS_S);
         Self {
-            listeners: counted(it, "listeners", "Clients with an active player"),
+            listeners: counted(it, "listeners", "Clients of this process with an active player"),
+            party: counted(it, "party_listeners", "The same of the whole party"),
             clock: measured(it, "clock", "The clock that chunks are stamped by", Unit::Seconds),
+            clock_offset: measured(
+                it,
+                "clock_offset",
+                "The party's clock less this host's",
+                Unit::Seconds,
+            ),
+            edges: counted(it, "edges", "Edges that follow this origin"),
             joins: counted(it, "joins", "Clients that said hello"),
             leaves: counted(it, "leaves", "Clients that are gone, by why"),
             refused: counted(it, "refused", "Connections that were not let in"),
@@ -134,9 +161,11 @@ impl Metrics {
     }
 
     /// All of it as Prometheus reads it (the text format of `OpenMetrics` 1.0), with what is true right now.
-    pub(crate) fn text(&self, listeners: usize, clock_s: f64) -> String {
-        self.listeners.set(i64::try_from(listeners).unwrap_or(i64::MAX));
-        self.clock.set(clock_s);
+    pub(crate) fn text(&self, now: Present) -> String {
+        self.listeners.set(i64::try_from(now.listeners).unwrap_or(i64::MAX));
+        self.party.set(i64::try_from(now.party).unwrap_or(i64::MAX));
+        self.clock.set(now.clock_s);
+        self.clock_offset.set(now.clock_offset_s);
         let mut text = String::new();
         if let Err(error) = encode(&mut text, &self.registry) {
             // Nothing but the memory for it could fail.
@@ -156,9 +185,11 @@ mod tests {
         metrics.leave(Leave::Stalled);
         assert!(metrics.refuse(Refused::Full) && !metrics.refuse(Refused::Full));
         metrics.lateness.observe(0.0015);
-        let text = metrics.text(3, 2.5);
+        let text =
+            metrics.text(Present { listeners: 3, party: 5, clock_s: 2.5, clock_offset_s: 0.0 });
         for line in [
             "partyline_listeners 3",
+            "partyline_party_listeners 5",
             "partyline_clock_seconds 2.5",
             "partyline_leaves_total{reason=\"Stalled\"} 1",
             "partyline_refused_total{reason=\"Full\"} 2",

@@ -1,15 +1,22 @@
 //! The party without threads, sockets and clock: the same pump line, hub, sessions and outboxes, driven by
 //! a caller who passes the time in. The simulated world of the tests is that caller.
 
+#[cfg(feature = "cluster")]
+mod edges;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use protocol::time::ServerTime;
 
+#[cfg(feature = "cluster")]
+pub use self::edges::{Ask, Edge, Say};
 use crate::fanout::hub::Hub;
 use crate::fanout::outbox::Output;
 use crate::group::Group;
+#[cfg(feature = "cluster")]
+use crate::pipeline::REACH_MAX;
 use crate::pipeline::line::Line;
 use crate::session::{Identity, Session};
 use crate::source::Source;
@@ -19,9 +26,10 @@ pub struct Party {
     source: Box<dyn Source>,
     line: Line,
     hub: Hub,
-    identity: Arc<Identity>,
     accepted: AtomicU64,
     has_more: bool,
+    #[cfg(feature = "cluster")]
+    edges: Option<edges::Edges>,
 }
 
 impl Party {
@@ -31,10 +39,25 @@ impl Party {
         Self {
             source,
             line: Line::default(),
-            hub: Hub::new(Group::new(name.to_owned(), name.to_owned())),
-            identity: Arc::new(Identity { server_id: name.to_owned(), name: name.to_owned() }),
+            hub: Hub::new(
+                Identity { server_id: name.to_owned(), name: name.to_owned() },
+                Group::new(name.to_owned(), name.to_owned()),
+            ),
             accepted: AtomicU64::new(0),
             has_more: true,
+            #[cfg(feature = "cluster")]
+            edges: None,
+        }
+    }
+
+    /// The same, for edges to follow. `instance` tells it from others.
+    #[cfg(feature = "cluster")]
+    #[must_use]
+    pub fn with_edges(name: &str, source: Box<dyn Source>, instance: u64) -> Self {
+        Self {
+            line: Line::reaching(REACH_MAX),
+            edges: Some(edges::Edges::new(instance)),
+            ..Self::new(name, source)
         }
     }
 
@@ -54,10 +77,19 @@ impl Party {
     /// A connection that was accepted at `now`.
     #[must_use]
     pub fn accept(&self, now: ServerTime) -> Connection {
-        let number = self.accepted.fetch_add(1, Ordering::Relaxed);
-        Connection { session: Session::new(Arc::clone(&self.identity), number, now) }
+        Connection::new(&self.hub, &self.accepted, now)
+    }
+
+    /// What its listeners look at.
+    #[must_use]
+    pub fn house(&self) -> House<'_> {
+        House(&self.hub)
     }
 }
+
+/// What listeners of a party or of an edge look at.
+#[derive(Clone, Copy, Debug)]
+pub struct House<'a>(&'a Hub);
 
 /// What a connection's socket does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,14 +111,20 @@ pub struct Connection {
 }
 
 impl Connection {
+    fn new(hub: &Hub, accepted: &AtomicU64, now: ServerTime) -> Self {
+        let number = accepted.fetch_add(1, Ordering::Relaxed);
+        let identity = Arc::clone(&hub.stage().identity);
+        Self { session: Session::new(identity, number, now) }
+    }
+
     /// Takes a text message that arrived at `arrived`.
     pub fn handle_text(&mut self, arrived: ServerTime, text: &str) {
         self.session.handle_text(arrived, text);
     }
 
     /// What to do at `now`, which stamps a time reply. Ask again until it is [`Next::Wait`].
-    pub fn poll(&mut self, now: ServerTime, party: &Party) -> Next {
-        match self.session.poll_output(now, &party.hub.stage()) {
+    pub fn poll(&mut self, now: ServerTime, house: House<'_>) -> Next {
+        match self.session.poll_output(now, &house.0.stage()) {
             Output::TimeReply(reply) => {
                 let reply = protocol::message::ServerMessage::Time(reply.stamp(now));
                 Next::Text(reply.encode())
@@ -94,7 +132,7 @@ impl Connection {
             Output::Message(message) => Next::Text(message.encode()),
             Output::Audio(chunk, format) => Next::Binary(chunk.message(format)),
             // Not passed on: what the client says is sign of life enough.
-            Output::Ping => self.poll(now, party),
+            Output::Ping => self.poll(now, house),
             Output::Close(close) => Next::Close(close.code, close.reason),
             Output::Wait(wait) => Next::Wait(wait.until),
         }

@@ -8,26 +8,25 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::app::{self, App};
+#[cfg(feature = "cluster")]
+use crate::cluster::{ClusterError, UplinkError};
 use crate::config::Config;
 use crate::fanout::count::Roster;
-use crate::fanout::demand::Demand;
-use crate::fanout::hub::Hub;
-use crate::group::Group;
 use crate::http::accept::{self, Door};
 pub use crate::http::gate::connections_max;
 use crate::http::gate::{Gate, Limits};
 pub use crate::http::join_url::{join_url, url};
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
-use crate::metrics::Metrics;
-use crate::pipeline::pump::Pump;
 use crate::session::Identity;
 use crate::source::{self, Source, SourceError};
+use crate::studio::{Studio, Venue};
 
 /// Connections to the port of those who run the server: a few programs that look now and then.
 const OPS_LIMITS: Limits = Limits { listeners: 0, per_address: 100 };
@@ -49,6 +48,22 @@ pub enum StartError {
         /// The system's word.
         error: io::Error,
     },
+    /// The options for more than one process do not fit together, or the world.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Edges cannot be served.
+    #[cfg(feature = "cluster")]
+    #[error("edges cannot be served: {0}")]
+    Edges(UplinkError),
+    /// Workers and their coordinator have no place to meet.
+    #[cfg(feature = "cluster")]
+    #[error("cannot make a folder for the workers: {0}")]
+    Folder(io::Error),
+    /// The workers do not start.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Workers(crate::workers::AllDead),
     /// The system has no thread to give.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -74,8 +89,8 @@ pub struct Server {
     http: JoinHandle<()>,
     /// Ends when the last connection has closed: see `App`.
     connections: mpsc::Receiver<()>,
-    /// The decoding thread. Ends after the block it is at.
-    pump: Pump,
+    /// What makes the sound.
+    studio: Studio,
 }
 
 impl Server {
@@ -85,10 +100,17 @@ impl Server {
     ///
     /// [`StartError`]. Nothing has been bound when a source is wrong, and nothing runs after any error.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let (sources, looped) = (config.sources.clone(), !config.no_loop);
-        let source = tokio::task::spawn_blocking(move || source::open(&sources, looped))
-            .await
-            .map_err(|error| StartError::Thread(error.into()))??;
+        #[cfg(feature = "cluster")]
+        {
+            config.cluster.check(config.port, config.ops_port)?;
+            if config.cluster.is_edge() {
+                let meeting = config.cluster.meeting().await?;
+                let studio = Studio::follow(&config, meeting).await?;
+                let listener = listen(&config).await?;
+                return Self::open(config, studio, listener).await;
+            }
+        }
+        let source = open_sources(&config).await?;
         Self::start_with(config, source).await
     }
 
@@ -98,27 +120,41 @@ impl Server {
     ///
     /// [`StartError`], but for its sources. Nothing runs after any error.
     pub async fn start_with(config: Config, source: Box<dyn Source>) -> Result<Self, StartError> {
+        let listener = listen(&config).await?;
+        let port = listener.local_addr().map_or(config.port, |address| address.port());
+        let identity = identity(&config, port);
+        #[cfg(feature = "cluster")]
+        let studio = {
+            let is_origin = config.cluster.is_used();
+            let meeting = if is_origin { Some(config.cluster.meeting().await?) } else { None };
+            Studio::play(identity, source, meeting).await?
+        };
+        #[cfg(not(feature = "cluster"))]
+        let studio = Studio::play(identity, source)?;
+        Self::open(config, studio, listener).await
+    }
+
+    /// Opens the door to what plays in `studio`.
+    async fn open(
+        config: Config,
+        studio: Studio,
+        listener: TcpListener,
+    ) -> Result<Self, StartError> {
         let listen_error =
             |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
-        let listener = accept::bind(&config.host, config.port).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let ops = match config.ops_port {
             Some(port) => {
                 let error = |error| StartError::Listen { host: config.host.clone(), port, error };
-                let ops = accept::bind(&config.host, port).await.map_err(error)?;
+                let ops = accept::bind(&config.host, port, false).await.map_err(error)?;
                 tracing::info!(address = %ops.local_addr().map_err(error)?, "operations");
                 Some(ops)
             }
             None => None,
         };
-
-        let server_id = server_id(&config.name, address.port());
-        let group = Group::new(format!("{server_id}-group"), config.name.clone());
-        let hub = Arc::new(Hub::new(group));
-        let demand = Arc::new(Demand::default());
+        let Venue { hub, demand, clock, metrics } = studio.venue.clone();
         let (shutdown, told) = watch::channel(false);
         let (alive, connections) = mpsc::channel(1);
-        let metrics = Arc::new(Metrics::default());
         let gate = Arc::new(Gate::new(Limits {
             listeners: config.max_listeners,
             per_address: config.max_per_address,
@@ -126,16 +162,15 @@ impl Server {
         let state = Arc::new(App {
             gate: Arc::clone(&gate),
             origins: Origins::new(&config.allow_origins),
-            dispatcher: Dispatcher::start(&hub, &told),
-            hub: Arc::clone(&hub),
-            roster: Arc::new(Roster::new(Arc::clone(&demand))),
-            metrics: Arc::clone(&metrics),
+            dispatcher: Dispatcher::start(&hub, &clock, &told),
+            hub,
+            roster: Arc::new(Roster::new(demand)),
+            clock,
+            metrics,
             accepted: AtomicU64::new(0),
-            identity: Arc::new(Identity { server_id, name: config.name }),
             shutdown: told.clone(),
             _alive: alive,
         });
-        let pump = Pump::start(source, hub, demand, metrics).map_err(StartError::Thread)?;
         if let Some(ops) = ops {
             let gate = Arc::new(Gate::new(OPS_LIMITS));
             let routes = app::ops(Arc::clone(&state));
@@ -144,7 +179,7 @@ impl Server {
         let routes = app::app(Arc::clone(&state), config.ops_port.is_none());
         let door = Door { gate, metrics: Some(Arc::clone(&state.metrics)) };
         let http = tokio::spawn(accept::serve(listener, door, routes, told));
-        Ok(Self { address, shutdown, http, connections, pump })
+        Ok(Self { address, shutdown, http, connections, studio })
     }
 
     /// The address that is bound, with the real port.
@@ -162,12 +197,38 @@ impl Server {
             // An error says that the task is gone, which is as good.
             let _ = (&mut self.http).await;
             while self.connections.recv().await.is_some() {}
-            self.pump.stop().await;
+            self.studio.close().await;
         };
         let done = timeout(limit, finish).await.is_ok();
         self.http.abort();
         done
     }
+}
+
+/// Opens the sources.
+pub(crate) async fn open_sources(config: &Config) -> Result<Box<dyn Source>, StartError> {
+    let (sources, looped) = (config.sources.clone(), !config.no_loop);
+    let opened = tokio::task::spawn_blocking(move || source::open(&sources, looped)).await;
+    Ok(opened.map_err(|error| StartError::Thread(error.into()))??)
+}
+
+/// Who this is, at this port.
+pub(crate) fn identity(config: &Config, port: u16) -> Identity {
+    Identity { server_id: server_id(&config.name, port), name: config.name.clone() }
+}
+
+/// Binds the port.
+async fn listen(config: &Config) -> Result<TcpListener, StartError> {
+    #[cfg(feature = "cluster")]
+    let shared = config.cluster.shared_port;
+    #[cfg(not(feature = "cluster"))]
+    let shared = false;
+    let bound = accept::bind(&config.host, config.port, shared).await;
+    bound.map_err(|error| StartError::Listen {
+        host: config.host.clone(),
+        port: config.port,
+        error,
+    })
 }
 
 /// An id that stays the same when the same party is started again on the same machine.

@@ -64,7 +64,7 @@ pub(crate) fn session(data: &[u8]) {
         connection.handle_text(now, &String::from_utf8_lossy(line));
         let mut outputs = 0;
         loop {
-            match connection.poll(now, &party) {
+            match connection.poll(now, party.house()) {
                 Next::Wait(_) => break,
                 Next::Close(..) => return,
                 Next::Text(_) | Next::Binary(_) => outputs += 1,

@@ -9,3 +9,5 @@ pub mod plan;
 pub mod process;
 pub mod signal;
 pub mod sim;
+#[cfg(target_os = "linux")]
+pub mod sites;

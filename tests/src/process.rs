@@ -3,8 +3,10 @@
 //! The binary is the one that `PARTYLINE_SERVER` names, else the debug build of the workspace, brought up
 //! to date once. A server ends with its [`ServerProcess`], whatever becomes of the test.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
@@ -238,6 +240,31 @@ fn locate() -> Result<PathBuf> {
         .filter(|message| message["target"]["name"] == "server")
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
         .context("cargo named no server binary")
+}
+
+/// Processes that `parent` started and that run, by the kernel's list.
+///
+/// # Errors
+///
+/// When there is no such list, as on systems without `/proc`.
+pub fn children(parent: u32) -> Result<BTreeSet<u32>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(id) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else {
+            continue;
+        };
+        // One that has just ended is none.
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        // After the name, which may hold anything but ends at the last bracket: state, parent.
+        let rest = stat.rsplit_once(") ").context("a process without a name")?.1;
+        let mut fields = rest.split(' ');
+        let state = fields.next();
+        if fields.next() == Some(&parent.to_string()) && state != Some("Z") {
+            found.insert(id);
+        }
+    }
+    Ok(found)
 }
 
 /// What a process wrote, line by line as it comes.

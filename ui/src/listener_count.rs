@@ -1,4 +1,4 @@
-//! How many listen: asked of the server in a fixed rhythm, never guessed.
+//! How many listen, and whether the host is there: asked of the server in a fixed rhythm, never guessed.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,10 +18,13 @@ pub const POLL_MS: u32 = 5_000;
 const ANSWER_MS_MAX: u32 = 4_000;
 
 /// The part of `/api/status` that the page needs.
-#[derive(Deserialize)]
-struct Status {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Status {
     /// Connections that listen, over the whole party.
-    total_clients: u32,
+    pub total_clients: u32,
+    /// The server has nothing to play, because whoever makes the sound is away. Servers that say nothing of it do not wait.
+    #[serde(default)]
+    pub waiting: bool,
 }
 
 /// Asks until dropped.
@@ -32,13 +35,13 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// Asks `url` now and every [`POLL_MS`]; `count` gets each answer, and `None` when there is none.
+    /// Asks `url` now and every [`POLL_MS`]; `status` gets each answer, and `None` when there is none.
     #[must_use]
-    pub fn start(url: String, count: WriteSignal<Option<u32>>) -> Self {
+    pub fn start(url: String, status: WriteSignal<Option<Status>>) -> Self {
         let over = Rc::new(Cell::new(false));
         let ask_once = {
             let over = Rc::clone(&over);
-            move || spawn_local(update(url.clone(), Rc::clone(&over), count))
+            move || spawn_local(update(url.clone(), Rc::clone(&over), status))
         };
         ask_once();
         Self { _every: Interval::new(POLL_MS, ask_once), over }
@@ -52,15 +55,15 @@ impl Drop for Poll {
 }
 
 /// Asks once. An answer that comes after the end of listening is not shown.
-async fn update(url: String, over: Rc<Cell<bool>>, count: WriteSignal<Option<u32>>) {
+async fn update(url: String, over: Rc<Cell<bool>>, status: WriteSignal<Option<Status>>) {
     let answer = ask(&url).await;
     if !over.get() {
-        count.try_set(answer);
+        status.try_set(answer);
     }
 }
 
 /// `None` for every kind of failure: no connection, too late, not the expected shape.
-async fn ask(url: &str) -> Option<u32> {
+async fn ask(url: &str) -> Option<Status> {
     let request = AbortController::new().ok()?;
     let signal = request.signal();
     // Counts for the body as well: it lives until the answer is read.
@@ -69,6 +72,5 @@ async fn ask(url: &str) -> Option<u32> {
     if !response.ok() {
         return None;
     }
-    let status: Status = response.json().await.ok()?;
-    Some(status.total_clients)
+    response.json().await.ok()
 }

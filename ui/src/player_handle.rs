@@ -24,12 +24,22 @@ pub enum Trouble {
     Player(Failure),
 }
 
+/// Why nothing plays although all is well with this player.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The last track has been played.
+    Over,
+    /// Whoever makes the sound is away.
+    HostAway,
+}
+
 /// What the player reported last. Components read these and derive the rest.
 #[derive(Clone, Copy, Debug)]
 struct Reported {
     state: RwSignal<State>,
     trouble: RwSignal<Option<Trouble>>,
     ended: RwSignal<bool>,
+    waiting: RwSignal<bool>,
     now_playing: RwSignal<NowPlaying>,
     server_name: RwSignal<Option<String>>,
     volume: RwSignal<u8>,
@@ -60,6 +70,7 @@ impl PlayerHandle {
             state: RwSignal::new(State::Idle),
             trouble: RwSignal::new(None),
             ended: RwSignal::new(false),
+            waiting: RwSignal::new(false),
             now_playing: RwSignal::new(NowPlaying::default()),
             server_name: RwSignal::new(None),
             volume: RwSignal::new(remembered::volume()),
@@ -187,6 +198,27 @@ impl PlayerHandle {
     #[must_use]
     pub fn has_ended(self) -> bool {
         self.reported.ended.get()
+    }
+
+    /// The server says whether it waits for whoever makes the sound.
+    pub fn set_waiting(self, waiting: bool) {
+        self.reported.waiting.set(waiting);
+    }
+
+    /// Whether nothing can be heard until the host is back.
+    #[must_use]
+    pub fn is_waiting(self) -> bool {
+        let is_silent = self.has_ended() || self.state() == State::Reconnecting;
+        is_silent && self.reported.waiting.get()
+    }
+
+    /// Why nothing plays, if that is not this player's doing.
+    #[must_use]
+    pub fn pause(self) -> Option<Pause> {
+        if self.is_waiting() {
+            return Some(Pause::HostAway);
+        }
+        self.has_ended().then_some(Pause::Over)
     }
 
     /// What is playing.

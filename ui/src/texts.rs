@@ -6,7 +6,7 @@
 use player_wasm::player::Failure;
 use player_wasm::stats::{Dialect, OutputKind, State, Stats};
 
-use crate::player_handle::Trouble;
+use crate::player_handle::{Pause, Trouble};
 
 /// Most characters of a text that someone else wrote: what fits the space the page keeps for it.
 const FOREIGN_CHARS_MAX: usize = 100;
@@ -24,6 +24,8 @@ pub(crate) const MUTE: &str = "Mute";
 pub(crate) const INVITATION: &str = "Press Join and hear the same moment as everyone else here.";
 pub(crate) const ENDED_HEADLINE: &str = "That was the last track";
 pub(crate) const ENDED_ADVICE: &str = "Stay on this page to hear what comes next.";
+pub(crate) const WAITING_HEADLINE: &str = "The host is away";
+pub(crate) const WAITING_ADVICE: &str = "It goes on by itself when the host is back.";
 pub(crate) const CRASHED: &str = "This page has stopped working. Please reload it.";
 
 pub(crate) const SYNC_TITLE: &str = "How well in step";
@@ -102,11 +104,16 @@ pub(crate) struct Notice {
 }
 
 /// What the player is doing.
-pub(crate) const fn state(state: State, ended: bool) -> &'static str {
+pub(crate) const fn state(state: State, pause: Option<Pause>) -> &'static str {
     match state {
         State::Idle => "Not listening",
         State::Connecting => "Connecting",
-        State::Buffering | State::Playing if ended => "The party is over",
+        State::Buffering | State::Playing | State::Reconnecting
+            if matches!(pause, Some(Pause::HostAway)) =>
+        {
+            "Waiting for the host"
+        }
+        State::Buffering | State::Playing if pause.is_some() => "The party is over",
         State::Buffering => "Getting in step",
         State::Playing => "Playing",
         State::Reconnecting => "Lost the server – trying to get back",
@@ -287,7 +294,7 @@ mod tests {
     use player_wasm::stats::{State, Stats};
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    use super::{FOREIGN_CHARS_MAX, foreign, in_step, listeners, player_name, state, unit};
+    use super::{FOREIGN_CHARS_MAX, Pause, foreign, in_step, listeners, player_name, state, unit};
 
     #[wasm_bindgen_test]
     fn figures_have_sign_and_unit() {
@@ -333,8 +340,16 @@ mod tests {
 
     #[wasm_bindgen_test]
     fn the_end_is_said_only_while_connected() {
-        assert_eq!(state(State::Buffering, true), "The party is over");
-        assert_eq!(state(State::Idle, true), "Not listening");
+        assert_eq!(state(State::Buffering, Some(Pause::Over)), "The party is over");
+        assert_eq!(state(State::Idle, Some(Pause::Over)), "Not listening");
+        assert_eq!(state(State::Playing, None), "Playing");
+    }
+
+    #[wasm_bindgen_test]
+    fn waiting_is_said_as_long_as_there_is_hope() {
+        assert_eq!(state(State::Reconnecting, Some(Pause::HostAway)), "Waiting for the host");
+        assert_eq!(state(State::Playing, Some(Pause::HostAway)), "Waiting for the host");
+        assert_eq!(state(State::Error, Some(Pause::HostAway)), "Not playing");
     }
 
     #[wasm_bindgen_test]

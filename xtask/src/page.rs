@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// What stands at the root and is no part of the page. Everything else counts, so that nothing is forgotten.
-const NOT_OF_THE_PAGE: [&str; 7] = [".ci", ".git", ".github", "dist", "hooks", "server", "tests"];
+const NOT_OF_THE_PAGE: [&str; 9] =
+    [".ci", ".git", ".github", "deploy", "dist", "docs", "hooks", "server", "tests"];
 
 /// Builds the page, unless `dist/` is what the last build left and nothing it is made of changed since.
 ///

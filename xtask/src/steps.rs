@@ -147,7 +147,11 @@ fn format(job: &Job<'_>) -> Result<()> {
 
 fn lints(job: &Job<'_>) -> Result<()> {
     let mut cargo = job.shell.command("cargo");
-    shell::run(cargo.args(["clippy", "--quiet", "--all-targets", "--", "--deny=warnings"]))
+    shell::run(cargo.args(["clippy", "--quiet", "--all-targets", "--", "--deny=warnings"]))?;
+    // Without edges and workers it is another program.
+    let mut cargo = job.shell.command("cargo");
+    cargo.args(["clippy", "--quiet", "--package=server", "--no-default-features"]);
+    shell::run(cargo.args(["--", "--deny=warnings"]))
 }
 
 fn wasm_lints(job: &Job<'_>) -> Result<()> {

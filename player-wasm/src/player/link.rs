@@ -83,6 +83,11 @@ impl Link {
         true
     }
 
+    /// The server is there and said to come again: from now on a loss is worth retrying.
+    pub(super) fn invite(&mut self) {
+        self.was_open = true;
+    }
+
     /// Nothing is to be tried any more.
     pub(super) fn end(&mut self) {
         self.stage = Stage::Ended;
@@ -157,6 +162,14 @@ mod tests {
         assert!(!link.lost(START));
         assert!(link.is_ended());
         assert_eq!(link.deadline(), None);
+    }
+
+    #[test]
+    fn who_is_told_to_come_again_does() {
+        let mut link = Link::new(START, 1);
+        link.invite();
+        assert!(link.lost(START));
+        assert!(!link.is_ended());
     }
 
     #[test]

@@ -65,6 +65,10 @@ pub(crate) struct AudioLane {
     terms: AudioTerms,
     /// Where the stream goes on, once its first chunk has been chosen.
     position: Option<Position>,
+    /// When the last chunk that was sent ends.
+    sent_until: Option<ServerTime>,
+    /// The format has changed: where the stream goes on in another ring.
+    resume: Option<ServerTime>,
     ledger: Ledger,
     /// Audio time that may be sent at once: fills at [`CATCH_UP`] and holds [`BURST`].
     pace: Bucket,
@@ -88,6 +92,8 @@ impl AudioLane {
         Self {
             terms,
             position: None,
+            sent_until: None,
+            resume: None,
             ledger: Ledger::default(),
             pace: Bucket::new(BURST, CATCH_UP, now),
             turn,
@@ -98,6 +104,9 @@ impl AudioLane {
 
     /// Goes on under other terms. What is on the way is counted again with the new delay.
     pub(crate) fn set_terms(&mut self, terms: AudioTerms) {
+        if terms.format != self.terms.format && self.position.take().is_some() {
+            self.resume = self.sent_until;
+        }
         self.terms = terms;
     }
 
@@ -111,7 +120,7 @@ impl AudioLane {
         self.skipped
     }
 
-    /// The next thing to do at `now`.
+    /// The next thing to do at `now`, with the chunks in its format.
     pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> LaneOutput {
         let Some(mut position) = self.position.or_else(|| self.start(now, ring)) else {
             return LaneOutput::Wait(None, "a chunk far enough ahead");
@@ -145,6 +154,8 @@ impl AudioLane {
         self.pace.spend(chunk.duration());
         self.ledger.add(chunk.end(), chunk.message_bytes(self.terms.format), now);
         self.position = Some(Position { cursor: position.cursor.next(), ..position });
+        self.sent_until = Some(chunk.end());
+        self.resume = None;
         LaneOutput::Send(Arc::clone(chunk))
     }
 
@@ -162,7 +173,8 @@ impl AudioLane {
     }
 
     fn start(&self, now: ServerTime, ring: &Ring) -> Option<Position> {
-        let cursor = ring.first_from(now + self.terms.start_lead);
+        let resume = self.resume.filter(|&resume| now < resume - self.terms.delay);
+        let cursor = ring.first_from(resume.unwrap_or(now + self.terms.start_lead));
         ring.get(cursor).map(|chunk| Position { cursor, epoch: chunk.epoch() })
     }
 

@@ -14,13 +14,15 @@ use crate::source::CHANNELS;
 /// A stretch of audio that all listeners share.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    cut: Cut,
     stamp: Stamp,
+    frames: usize,
+    /// What it is made of. An edge has bytes only.
+    cut: Option<Cut>,
     encoded: [OnceLock<Encoded>; WireFormat::ALL.len()],
 }
 
 /// A chunk's bytes in one format.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Encoded {
     /// As it goes to the socket.
     frame: Bytes,
@@ -28,10 +30,26 @@ struct Encoded {
     message: usize,
 }
 
+impl Encoded {
+    fn new(message: &[u8]) -> Self {
+        let (frame, message) = frame::binary(message);
+        Self { frame: frame.into(), message }
+    }
+}
+
 impl Chunk {
     /// Joins samples and their time.
     pub(crate) fn new(cut: Cut, stamp: Stamp) -> Self {
-        Self { cut, stamp, encoded: Default::default() }
+        let frames = cut.samples.len() / CHANNELS;
+        Self { stamp, frames, cut: Some(cut), encoded: Default::default() }
+    }
+
+    /// A chunk that is there in `format` only, as the origin made it: this whole binary message of `frames` frames.
+    pub(crate) fn made(format: WireFormat, message: &[u8], frames: usize, stamp: Stamp) -> Self {
+        let encoded: [OnceLock<Encoded>; WireFormat::ALL.len()] = Default::default();
+        let made = Encoded::new(message);
+        encoded[format as usize].get_or_init(|| made);
+        Self { stamp, frames, cut: None, encoded }
     }
 
     /// When its first frame is heard.
@@ -56,7 +74,7 @@ impl Chunk {
 
     /// Bytes of [`Chunk::message`], without encoding it.
     pub(crate) fn message_bytes(&self, format: WireFormat) -> u64 {
-        format.message_bytes(self.cut.samples.len() / CHANNELS) as u64
+        format.message_bytes(self.frames) as u64
     }
 
     /// Whether the bytes in `format` have been made.
@@ -77,13 +95,14 @@ impl Chunk {
 
     fn encoded(&self, format: WireFormat) -> &Encoded {
         self.encoded[format as usize].get_or_init(|| {
+            // Without samples it stands in the ring of its own format only, and nobody asks for another.
+            let Some(cut) = &self.cut else { return Encoded::default() };
             let block = Block {
-                first: self.cut.first,
-                samples: &self.cut.samples,
-                resolution_bits: self.cut.resolution_bits,
+                first: cut.first,
+                samples: &cut.samples,
+                resolution_bits: cut.resolution_bits,
             };
-            let (frame, message) = frame::binary(&encode(format, self.stamp.play_at, block));
-            Encoded { frame: frame.into(), message }
+            Encoded::new(&encode(format, self.stamp.play_at, block))
         })
     }
 }

@@ -63,9 +63,14 @@ impl Roster {
         (Registration { roster: Arc::clone(self), client_id, number }, replaced)
     }
 
-    /// How many clients have an active player.
+    /// How many clients have an active player, here or at another edge.
     pub(crate) fn listeners(&self) -> usize {
         self.demand.listening()
+    }
+
+    /// What they are counted for.
+    pub(crate) fn demand(&self) -> &Demand {
+        &self.demand
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {

@@ -4,11 +4,18 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Thread;
 
-/// Counts those who listen, and wakes whoever makes sound for them.
+use tokio::sync::Notify;
+
+use crate::pipeline::encoder::WireFormat;
+
+/// Counts those who listen, here and at edges, and wakes whoever makes sound for them.
 #[derive(Debug, Default)]
 pub(crate) struct Demand {
-    listening: AtomicUsize,
+    here: AtomicUsize,
+    elsewhere: AtomicUsize,
+    formats: [AtomicUsize; WireFormat::ALL.len()],
     maker: OnceLock<Thread>,
+    news: Notify,
 }
 
 impl Demand {
@@ -18,23 +25,66 @@ impl Demand {
         self.maker.get_or_init(|| maker.clone());
     }
 
-    /// One more listens.
+    /// One more listens here.
     pub(crate) fn add(&self) {
-        if self.listening.fetch_add(1, Ordering::AcqRel) == 0
-            && let Some(maker) = self.maker.get()
-        {
-            maker.unpark();
+        if self.here.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.wake();
         }
+        self.news.notify_one();
     }
 
     /// One who did listens no more.
     pub(crate) fn remove(&self) {
-        self.listening.fetch_sub(1, Ordering::AcqRel);
+        self.here.fetch_sub(1, Ordering::AcqRel);
+        self.news.notify_one();
     }
 
-    /// How many listen.
+    /// So many listen elsewhere.
+    pub(crate) fn set_elsewhere(&self, listening: usize) {
+        let before = self.elsewhere.swap(listening, Ordering::AcqRel);
+        if before == 0 && listening > 0 {
+            self.wake();
+        }
+        if before != listening {
+            self.news.notify_one();
+        }
+    }
+
+    /// One who was to get chunks in one format is to get them in another, if any.
+    pub(crate) fn change_format(&self, from: Option<WireFormat>, to: Option<WireFormat>) {
+        if let Some(from) = from {
+            self.formats[from as usize].fetch_sub(1, Ordering::AcqRel);
+        }
+        if let Some(to) = to {
+            self.formats[to as usize].fetch_add(1, Ordering::AcqRel);
+        }
+        self.news.notify_one();
+    }
+
+    /// How many listen here.
+    pub(crate) fn here(&self) -> usize {
+        self.here.load(Ordering::Acquire)
+    }
+
+    /// How many listen, wherever they are.
     pub(crate) fn listening(&self) -> usize {
-        self.listening.load(Ordering::Acquire)
+        self.here().saturating_add(self.elsewhere.load(Ordering::Acquire))
+    }
+
+    /// Whether somebody here is to get chunks in `format`.
+    pub(crate) fn wants(&self, format: WireFormat) -> bool {
+        self.formats[format as usize].load(Ordering::Acquire) > 0
+    }
+
+    /// Returns when one of these numbers has changed since the last call. For one who waits.
+    pub(crate) async fn changed(&self) {
+        self.news.notified().await;
+    }
+
+    fn wake(&self) {
+        if let Some(maker) = self.maker.get() {
+            maker.unpark();
+        }
     }
 }
 

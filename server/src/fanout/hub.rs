@@ -6,9 +6,11 @@ use protocol::time::ServerTime;
 use tokio::sync::watch;
 
 use super::chunk::Chunk;
-use super::ring::Ring;
+use super::ring::{Ring, Rings};
 use super::stage::Stage;
 use crate::group::{Group, TrackMark};
+use crate::pipeline::encoder::WireFormat;
+use crate::session::Identity;
 
 /// Holds the [`Stage`] and tells when it has changed.
 #[derive(Debug)]
@@ -16,13 +18,19 @@ pub(crate) struct Hub {
     stage: RwLock<Stage>,
     changes: watch::Sender<u64>,
     chunks: watch::Sender<u64>,
+    upheavals: watch::Sender<u64>,
 }
 
 impl Hub {
-    /// An empty ring, and `group`.
-    pub(crate) fn new(group: Group) -> Self {
-        let stage = RwLock::new(Stage { ring: Ring::default(), group });
-        Self { stage, changes: watch::Sender::new(0), chunks: watch::Sender::new(0) }
+    /// No chunks, and the `group` of the party of `identity`.
+    pub(crate) fn new(identity: Identity, group: Group) -> Self {
+        let identity = Arc::new(identity);
+        Self {
+            stage: RwLock::new(Stage { rings: Rings::default(), group, identity }),
+            changes: watch::Sender::new(0),
+            chunks: watch::Sender::new(0),
+            upheavals: watch::Sender::new(0),
+        }
     }
 
     /// The stage, to look at. Nobody may wait for anything while holding it: the pump wants to write.
@@ -41,6 +49,16 @@ impl Hub {
         self.chunks.subscribe()
     }
 
+    /// Changes when the party's clock is another one: what was sent and planned means nothing any more.
+    pub(crate) fn upheavals(&self) -> watch::Receiver<u64> {
+        self.upheavals.subscribe()
+    }
+
+    /// How often that has happened.
+    pub(crate) fn upheavals_so_far(&self) -> u64 {
+        *self.upheavals.borrow()
+    }
+
     /// Adds a chunk, and the tracks that begin in it.
     pub(crate) fn publish(&self, chunk: Chunk, marks: Vec<TrackMark>, now: ServerTime) {
         let chunk = Arc::new(chunk);
@@ -50,7 +68,9 @@ impl Hub {
         for mark in marks {
             stage.group.mark(mark, now);
         }
-        stage.ring.push(chunk, now);
+        for ring in stage.rings.all_mut() {
+            ring.push(Arc::clone(&chunk), now);
+        }
         drop(stage);
         announce(&self.chunks);
         if is_news {
@@ -62,6 +82,35 @@ impl Hub {
     pub(crate) fn end(&self, at: ServerTime) {
         self.write().group.end(at);
         announce(&self.changes);
+    }
+
+    /// Adds a chunk that is there in `format` only, if it is heard after those that are there.
+    pub(crate) fn publish_made(&self, format: WireFormat, chunk: Chunk, now: ServerTime) {
+        let mut stage = self.write();
+        let ring = stage.rings.of_mut(format);
+        // What is there comes again when a format is asked for once more.
+        if ring.end().is_some_and(|end| chunk.play_at() < end) {
+            return;
+        }
+        ring.push(Arc::new(chunk), now);
+        drop(stage);
+        announce(&self.chunks);
+    }
+
+    /// Lets `change` bring the group up to date.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Group)) {
+        change(&mut self.write().group);
+        announce(&self.changes);
+    }
+
+    /// Begins anew: another party, or the same one on another clock. All connections end, and are welcome to come again.
+    pub(crate) fn begin_anew(&self, identity: Identity, group: Group) {
+        let mut stage = self.write();
+        stage.rings.all_mut().for_each(Ring::clear);
+        stage.identity = Arc::new(identity);
+        stage.group = group;
+        drop(stage);
+        announce(&self.upheavals);
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Stage> {

@@ -1,6 +1,6 @@
 //! Brings each chunk to every listener.
 //!
-//! Listeners pull: the hub holds one ring of chunks for all, and a listener has nothing but a position in
+//! Listeners pull: the hub holds a ring of chunks for each format, and a listener has nothing but a position in
 //! it. A slow listener therefore costs itself only, and publishing a chunk costs the same for one listener
 //! as for a thousand.
 //!
@@ -27,7 +27,7 @@ pub(crate) mod fixture {
     use protocol::time::{ServerSpan, ServerTime};
 
     use super::chunk::Chunk;
-    use super::ring::Ring;
+    use super::ring::{Ring, Rings};
     use crate::pipeline::chunker::Cut;
     use crate::pipeline::timeline::Stamp;
     use crate::source::CHANNELS;
@@ -58,5 +58,10 @@ pub(crate) mod fixture {
             ring.push(chunk(play_at, 0), now);
             play_at += CHUNK;
         }
+    }
+
+    /// The same for the rings of all formats.
+    pub(crate) fn fill_all(rings: &mut Rings, from: ServerTime, to: ServerTime, now: ServerTime) {
+        rings.all_mut().for_each(|ring| fill(ring, from, to, now));
     }
 }

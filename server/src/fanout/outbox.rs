@@ -18,7 +18,7 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use super::audio_lane::{AudioLane, AudioTerms, LaneOutput};
 use super::chunk::Chunk;
-use super::ring::Ring;
+use super::ring::Rings;
 use crate::metrics::Leave;
 use crate::pipeline::encoder::WireFormat;
 
@@ -209,7 +209,7 @@ impl Outbox {
     }
 
     /// The next thing to do at `now`.
-    pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> Output {
+    pub(crate) fn poll(&mut self, now: ServerTime, rings: &Rings) -> Output {
         if let Some(reply) = self.replies.pop_front() {
             return Output::TimeReply(reply);
         }
@@ -223,7 +223,7 @@ impl Outbox {
             return Output::Wait(Wait { until: None, for_chunk: false, why: "a message" });
         };
         let skipped = lane.skipped();
-        let output = lane.poll(now, ring);
+        let output = lane.poll(now, rings.of(lane.format()));
         self.skipped += lane.skipped() - skipped;
         match output {
             LaneOutput::Send(chunk) => Output::Audio(chunk, lane.format()),
@@ -261,7 +261,7 @@ fn overtakes(new: &ServerMessage, queued: &ServerMessage) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fanout::fixture::{at, fill};
+    use crate::fanout::fixture::{at, fill_all};
     use protocol::message::{GroupUpdate, PlaybackState, ServerState, StreamEnd};
     use protocol::time::ClientTime;
 
@@ -286,10 +286,10 @@ mod tests {
     }
 
     /// One word for each thing that comes out at time 0, until there is nothing.
-    fn drain(outbox: &mut Outbox, ring: &Ring) -> Vec<&'static str> {
+    fn drain(outbox: &mut Outbox, rings: &Rings) -> Vec<&'static str> {
         let mut words = Vec::new();
         loop {
-            words.push(match outbox.poll(at(0), ring) {
+            words.push(match outbox.poll(at(0), rings) {
                 Output::TimeReply(_) => "time",
                 Output::Message(message) => message.type_name(),
                 Output::Audio(..) => "audio",
@@ -316,32 +316,32 @@ mod tests {
             Some(Urgent::Message(ServerMessage::GroupUpdate(_)))
         ));
         assert!(outbox.poll_urgent().is_none());
-        assert_eq!(drain(&mut outbox, &Ring::default()), ["stream/end", "group/update"]);
+        assert_eq!(drain(&mut outbox, &Rings::default()), ["stream/end", "group/update"]);
     }
 
     #[test]
     fn time_goes_first_then_control_then_audio() {
-        let mut ring = Ring::default();
-        fill(&mut ring, at(0), at(350), at(0));
+        let mut rings = Rings::default();
+        fill_all(&mut rings, at(0), at(350), at(0));
         let mut outbox = Outbox::default();
         outbox.push(update(PlaybackState::Playing));
         outbox.start_audio(terms(), at(0));
         outbox.push_time_reply(reply(1));
         let words = ["time", "group/update", "stream/start", "audio", "audio"];
-        assert_eq!(drain(&mut outbox, &ring), words);
+        assert_eq!(drain(&mut outbox, &rings), words);
     }
 
     #[test]
     fn a_time_reply_passes_a_burst_of_audio() {
-        let mut ring = Ring::default();
-        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut rings = Rings::default();
+        fill_all(&mut rings, at(0), at(5_000), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
         for _ in 0..5 {
-            assert!(!matches!(outbox.poll(at(0), &ring), Output::Wait(..)));
+            assert!(!matches!(outbox.poll(at(0), &rings), Output::Wait(..)));
         }
         outbox.push_time_reply(reply(1));
-        assert!(matches!(outbox.poll(at(0), &ring), Output::TimeReply(_)));
+        assert!(matches!(outbox.poll(at(0), &rings), Output::TimeReply(_)));
     }
 
     #[test]
@@ -350,8 +350,8 @@ mod tests {
         for number in 0..20 {
             outbox.push_time_reply(reply(number));
         }
-        let ring = Ring::default();
-        let stamps: Vec<i64> = std::iter::from_fn(|| match outbox.poll(at(0), &ring) {
+        let rings = Rings::default();
+        let stamps: Vec<i64> = std::iter::from_fn(|| match outbox.poll(at(0), &rings) {
             Output::TimeReply(reply) => Some(reply.client_transmitted.as_micros()),
             _ => None,
         })
@@ -369,7 +369,7 @@ mod tests {
         outbox.push(StreamEnd::default().into());
         outbox.push(update(PlaybackState::Stopped));
         outbox.push(update(PlaybackState::Playing));
-        let words = drain(&mut outbox, &Ring::default());
+        let words = drain(&mut outbox, &Rings::default());
         assert_eq!(words, ["group/update", "server/state", "stream/end", "group/update"]);
     }
 
@@ -383,49 +383,49 @@ mod tests {
         assert!(!outbox.is_closing());
         outbox.push(StreamEnd::default().into());
         assert!(outbox.is_closing());
-        assert_eq!(drain(&mut outbox, &Ring::default()), ["close"]);
+        assert_eq!(drain(&mut outbox, &Rings::default()), ["close"]);
     }
 
     #[test]
     fn a_close_lets_messages_out_but_no_audio() {
-        let mut ring = Ring::default();
-        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut rings = Rings::default();
+        fill_all(&mut rings, at(0), at(5_000), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
         outbox.push_time_reply(reply(1));
         outbox.close(Close::new(close_code::GOING_AWAY, "first"));
         outbox.close(Close::new(close_code::NORMAL, "second"));
-        assert_eq!(drain(&mut outbox, &ring), ["time", "stream/start", "close"]);
-        let Output::Close(close) = outbox.poll(at(0), &ring) else { panic!("not closed") };
+        assert_eq!(drain(&mut outbox, &rings), ["time", "stream/start", "close"]);
+        let Output::Close(close) = outbox.poll(at(0), &rings) else { panic!("not closed") };
         assert_eq!(close.reason, "first");
     }
 
     #[test]
     fn no_chunk_leaves_after_the_stream_has_ended() {
-        let mut ring = Ring::default();
-        fill(&mut ring, at(0), at(5_000), at(0));
+        let mut rings = Rings::default();
+        fill_all(&mut rings, at(0), at(5_000), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
-        assert!(matches!(outbox.poll(at(0), &ring), Output::Message(_)));
-        assert!(matches!(outbox.poll(at(0), &ring), Output::Audio(..)));
+        assert!(matches!(outbox.poll(at(0), &rings), Output::Message(_)));
+        assert!(matches!(outbox.poll(at(0), &rings), Output::Audio(..)));
         outbox.stop_audio();
         outbox.push(StreamEnd::default().into());
-        assert_eq!(drain(&mut outbox, &ring), ["stream/end"]);
+        assert_eq!(drain(&mut outbox, &rings), ["stream/end"]);
     }
 
     #[test]
     fn another_format_goes_on_where_the_stream_is() {
-        let mut ring = Ring::default();
-        fill(&mut ring, at(0), at(400), at(0));
+        let mut rings = Rings::default();
+        fill_all(&mut rings, at(0), at(400), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
-        assert!(matches!(outbox.poll(at(0), &ring), Output::Message(_)));
-        let Output::Audio(first, WireFormat::Pcm16) = outbox.poll(at(0), &ring) else {
+        assert!(matches!(outbox.poll(at(0), &rings), Output::Message(_)));
+        let Output::Audio(first, WireFormat::Pcm16) = outbox.poll(at(0), &rings) else {
             panic!("no chunk of 16 bits");
         };
         outbox.start_audio(AudioTerms { format: WireFormat::Pcm24, ..terms() }, at(0));
-        assert!(matches!(outbox.poll(at(0), &ring), Output::Message(_)));
-        let Output::Audio(second, WireFormat::Pcm24) = outbox.poll(at(0), &ring) else {
+        assert!(matches!(outbox.poll(at(0), &rings), Output::Message(_)));
+        let Output::Audio(second, WireFormat::Pcm24) = outbox.poll(at(0), &rings) else {
             panic!("no chunk of 24 bits");
         };
         assert_eq!(second.play_at(), first.end());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use protocol::message::PlaybackState;
 use protocol::time::ServerTime;
+use serde::{Deserialize, Serialize};
 
 use crate::source::Track;
 
@@ -16,7 +17,7 @@ use crate::source::Track;
 const MARKS_MAX: usize = 64;
 
 /// From `from` on, `track` is heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TrackMark {
     /// When.
     pub(crate) from: ServerTime,
@@ -31,6 +32,14 @@ pub(crate) struct TrackMark {
 pub(crate) struct Group {
     id: String,
     name: String,
+    program: Program,
+    /// Who makes the sound is away, and the last that is there has been heard then.
+    away: Option<ServerTime>,
+}
+
+/// What a group plays. An origin tells its edges as much.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Program {
     begun: bool,
     ends: Option<ServerTime>,
     /// The newest of those that have begun comes first, then those to come, in order.
@@ -46,6 +55,8 @@ pub(crate) struct View<'a> {
     pub(crate) now_playing: Option<&'a TrackMark>,
     /// When the last frame has been heard, if that is the past.
     pub(crate) ended: Option<ServerTime>,
+    /// Whether all that can be done is to wait for who makes the sound.
+    pub(crate) waiting: bool,
     /// When the view will differ, if that is known.
     pub(crate) changes_at: Option<ServerTime>,
 }
@@ -53,7 +64,7 @@ pub(crate) struct View<'a> {
 impl Group {
     /// A group that is stopped.
     pub(crate) fn new(id: String, name: String) -> Self {
-        Self { id, name, begun: false, ends: None, marks: VecDeque::new() }
+        Self { id, name, program: Program::default(), away: None }
     }
 
     /// Names the group on the wire.
@@ -66,45 +77,76 @@ impl Group {
         &self.name
     }
 
+    /// What it plays.
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// From now on it plays `program`, and who makes the sound is there.
+    pub(crate) fn follow(&mut self, mut program: Program) {
+        program.marks.truncate(MARKS_MAX);
+        self.program = program;
+        self.away = None;
+    }
+
+    /// Who makes the sound is away. What is there has been heard at `at`; then the party waits. Only the first call counts.
+    pub(crate) fn leave(&mut self, at: ServerTime) {
+        self.away.get_or_insert(at);
+    }
+
+    /// Whether who makes the sound is away.
+    pub(crate) fn is_left(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Who makes the sound is there again, and plays what it played.
+    pub(crate) fn come_back(&mut self) {
+        self.away = None;
+    }
+
     /// Whether there was audio at all.
     pub(crate) fn has_begun(&self) -> bool {
-        self.begun
+        self.program.begun
     }
 
     /// There is audio now, or soon.
     pub(crate) fn begin(&mut self) {
-        self.begun = true;
+        self.program.begun = true;
     }
 
     /// The last frame has been heard at `at`. Only the first call counts.
     pub(crate) fn end(&mut self, at: ServerTime) {
-        self.ends.get_or_insert(at);
+        self.program.ends.get_or_insert(at);
     }
 
     /// Takes note of a track. Marks come in the order of their times.
     pub(crate) fn mark(&mut self, mark: TrackMark, now: ServerTime) {
-        while self.marks.get(1).is_some_and(|second| second.from <= now) {
-            self.marks.pop_front();
+        let marks = &mut self.program.marks;
+        while marks.get(1).is_some_and(|second| second.from <= now) {
+            marks.pop_front();
         }
-        if self.marks.len() >= MARKS_MAX {
-            self.marks.pop_back();
+        if marks.len() >= MARKS_MAX {
+            marks.pop_back();
         }
-        self.marks.push_back(mark);
+        marks.push_back(mark);
     }
 
     /// What is true at `now`.
     pub(crate) fn view(&self, now: ServerTime) -> View<'_> {
-        let ended = self.ends.filter(|&ends| ends <= now);
-        let heard = self.marks.partition_point(|mark| mark.from <= now);
-        let next_mark = self.marks.get(heard).map(|mark| mark.from);
-        let changes = [next_mark, self.ends.filter(|_| ended.is_none())];
+        let Program { begun, ends, marks } = &self.program;
+        let ends = [*ends, self.away].into_iter().flatten().min();
+        let ended = ends.filter(|&ends| ends <= now);
+        let heard = marks.partition_point(|mark| mark.from <= now);
+        let next_mark = marks.get(heard).map(|mark| mark.from);
+        let changes = [next_mark, ends.filter(|_| ended.is_none())];
         View {
-            playback: if self.begun && ended.is_none() {
+            playback: if *begun && ended.is_none() {
                 PlaybackState::Playing
             } else {
                 PlaybackState::Stopped
             },
-            now_playing: heard.checked_sub(1).and_then(|at| self.marks.get(at)),
+            now_playing: heard.checked_sub(1).and_then(|at| marks.get(at)),
+            waiting: ended.is_some() && ended == self.away,
             ended,
             changes_at: changes.into_iter().flatten().min(),
         }
@@ -167,10 +209,10 @@ mod tests {
         for number in 0..10_000 {
             group.mark(mark(number, &number.to_string()), at(0));
         }
-        assert_eq!(group.marks.len(), MARKS_MAX);
+        assert_eq!(group.program.marks.len(), MARKS_MAX);
         assert_eq!(title(&group.view(at(60_000))), Some("9999"));
         group.mark(mark(70_000, "next"), at(60_000));
-        assert_eq!(group.marks.len(), 2);
+        assert_eq!(group.program.marks.len(), 2);
         assert_eq!(title(&group.view(at(60_000))), Some("9999"));
     }
 }

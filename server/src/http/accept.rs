@@ -59,15 +59,16 @@ pub(crate) struct Peer {
     pub(crate) _pass: Arc<Pass>,
 }
 
-/// Binds the first address of `host` that can be bound.
+/// Binds the first address of `host` that can be bound. With `shared`, other processes may bind it as well, and the system
+/// gives each connection to one of them.
 ///
 /// # Errors
 ///
 /// The system's, for the last address.
-pub(crate) async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
+pub(crate) async fn bind(host: &str, port: u16, shared: bool) -> io::Result<TcpListener> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((host, port)).await? {
-        match listen(address) {
+        match listen(address, shared) {
             Ok(listener) => return Ok(listener),
             Err(error) => failure = error,
         }
@@ -75,13 +76,57 @@ pub(crate) async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
     Err(failure)
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// A port that is kept from others, while workers listen there.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    _socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Reserved {
+    /// What is reserved, with the real port.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Reserves the first address of `host` that is free.
+///
+/// # Errors
+///
+/// The system's, for the last address.
+pub(crate) async fn reserve(host: &str, port: u16) -> io::Result<Reserved> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((host, port)).await? {
+        // Shared ports can be shared with another party by mistake: first it has to be free for one alone.
+        let free = open(address, false).and_then(|socket| socket.local_addr());
+        let reserved = free.and_then(|free| {
+            let socket = open(free, true)?;
+            Ok(Reserved { address: socket.local_addr()?, _socket: socket })
+        });
+        match reserved {
+            Ok(reserved) => return Ok(reserved),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    open(address, shared)?.listen(BACKLOG)
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A server that is started again need not wait for the connections of the one before.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
+    #[cfg(target_os = "linux")]
+    socket.set_reuseport(shared)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = shared;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 /// Serves `router` to whoever connects, until it is told to stop. Connections end after what they are at; each holds a

@@ -9,15 +9,16 @@ use protocol::message::PlaybackState;
 use serde_json::json;
 
 use crate::app::App;
-use crate::host_clock;
 
-/// The party in a few words. `total_clients` counts connections with an active player.
+/// The party in a few words. `total_clients` counts connections with an active player, those of all edges together;
+/// `waiting` says that nothing can be heard because the origin is away.
 pub(crate) async fn get(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let (playing, title) = {
+    let (playing, waiting, name, title) = {
         let stage = app.hub.stage();
-        let view = stage.group.view(host_clock::now());
+        let view = stage.group.view(app.clock.now());
         let title = view.now_playing.map(|mark| mark.track.title.clone());
-        (view.playback == PlaybackState::Playing, title)
+        let waiting = view.waiting || !app.clock.is_known();
+        (view.playback == PlaybackState::Playing, waiting, stage.identity.name.clone(), title)
     };
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
@@ -27,8 +28,9 @@ pub(crate) async fn get(State(app): State<Arc<App>>) -> impl IntoResponse {
     ];
     let body = json!({
         "total_clients": app.roster.listeners(),
-        "name": app.identity.name,
+        "name": name,
         "playing": playing,
+        "waiting": waiting,
         "title": title,
     });
     (headers, body.to_string())

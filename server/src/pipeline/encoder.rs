@@ -31,6 +31,14 @@ impl WireFormat {
     /// All of them in words, for a client that can play none.
     pub(crate) const IN_WORDS: &'static str = "pcm 48000 Hz 2 channels, 16 or 24 bit";
 
+    /// What edges call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Pcm16 => "pcm-48000-2-16",
+            Self::Pcm24 => "pcm-48000-2-24",
+        }
+    }
+
     /// The format as the wire names it.
     pub(crate) const fn audio_format(self) -> AudioFormat {
         let bit_depth = match self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::audio::FrameIndex;
-use protocol::time::ServerTime;
+use protocol::time::{ServerSpan, ServerTime};
 
 use super::chunker::Chunker;
 use super::timeline::PartyTimeline;
@@ -18,8 +18,10 @@ use crate::group::TrackMark;
 use crate::source::{RATE_HZ, Source, Track};
 
 /// What is between the source and the hub.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Line {
+    /// How far ahead of the clock it makes chunks.
+    reach: ServerSpan,
     chunker: Chunker,
     timeline: PartyTimeline,
     /// The track of the frames that were read last.
@@ -38,7 +40,26 @@ struct Playing {
     first: FrameIndex,
 }
 
+impl Default for Line {
+    fn default() -> Self {
+        Self::reaching(LEAD_MAX)
+    }
+}
+
 impl Line {
+    /// A line that makes chunks `reach` ahead of the clock.
+    pub(crate) fn reaching(reach: ServerSpan) -> Self {
+        Self {
+            reach,
+            chunker: Chunker::default(),
+            timeline: PartyTimeline::default(),
+            current: None,
+            running: None,
+            beginning: Vec::new(),
+            epoch: 0,
+        }
+    }
+
     /// Reads the source once and publishes what that completes. Returns whether there may be more.
     pub(crate) fn turn(
         &mut self,
@@ -69,7 +90,7 @@ impl Line {
 
     /// How long to wait until the next chunk is wanted; `None` is not at all.
     pub(crate) fn ahead(&self, now: ServerTime) -> Option<Duration> {
-        let wanted_at = self.timeline.time_of(self.chunker.next_cut())? - LEAD_MAX;
+        let wanted_at = self.timeline.time_of(self.chunker.next_cut())? - self.reach;
         let micros = u64::try_from((wanted_at - now).as_micros()).ok()?;
         (micros > 0).then(|| Duration::from_micros(micros))
     }
@@ -160,7 +181,6 @@ impl Line {
 mod tests {
     use super::*;
     use crate::source::{CHANNELS, Pcm, SourceError};
-    use protocol::time::ServerSpan;
 
     /// Music of a stated number of frames for each track, in blocks of an odd size.
     struct Score {
@@ -265,8 +285,8 @@ mod tests {
             line.fill(&mut score);
         }
         let (chunk, marks) = line.next(at(3_000), false).unwrap();
-        assert_eq!((chunk.epoch(), chunk.play_at()), (1, at(4_000)));
-        assert_eq!((marks[0].from, marks[0].progress_ms), (at(4_000), 100));
+        assert_eq!((chunk.epoch(), chunk.play_at()), (1, at(3_800)));
+        assert_eq!((marks[0].from, marks[0].progress_ms), (at(3_800), 100));
     }
 
     #[test]

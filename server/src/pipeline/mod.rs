@@ -28,8 +28,14 @@ pub(crate) const CHUNK_SPAN: ServerSpan =
 /// lead and put more bytes in front of a time reply that comes at the same moment.
 pub(crate) const ROUND_SPAN: ServerSpan = ServerSpan::from_micros(5 * CHUNK_SPAN.as_micros());
 
-/// How far ahead of the clock audio is made and sent at most.
+/// How far ahead of the clock audio is sent at most, and made if all listeners are here.
 ///
 /// It is what a listener can live through without the network. More would cost memory per listener and
 /// delay every change by as much.
 pub(crate) const LEAD_MAX: ServerSpan = ServerSpan::from_secs(5);
+
+/// How far ahead of the clock audio is made when edges follow.
+///
+/// An edge lives on what it has while the network between sites is away, and its listeners want [`LEAD_MAX`] all the
+/// time. Twice as much covers five seconds without a network, and the time it takes to notice and to come back.
+pub(crate) const REACH_MAX: ServerSpan = ServerSpan::from_secs(10);

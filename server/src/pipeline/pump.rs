@@ -8,14 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use protocol::time::ServerClock;
 use tokio::sync::oneshot;
 
 use super::line::Line;
-use crate::fanout::demand::Demand;
-use crate::fanout::hub::Hub;
 use crate::host_clock;
-use crate::metrics::Metrics;
 use crate::source::Source;
+use crate::studio::Venue;
 
 /// Longest sleep. The clock it waits for and the one that wakes it differ in rate by a few hundred ppm at
 /// most; looking again after a second makes that nothing.
@@ -37,17 +36,16 @@ impl Pump {
     /// The system's, when it has no thread to give.
     pub(crate) fn start(
         source: Box<dyn Source>,
-        hub: Arc<Hub>,
-        demand: Arc<Demand>,
-        metrics: Arc<Metrics>,
+        line: Line,
+        venue: &Venue,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (finish, finished) = oneshot::channel();
-        let served = Arc::clone(&demand);
+        let served = Arc::clone(&venue.demand);
+        let venue = venue.clone();
         let thread = thread::Builder::new().name("pump".to_owned()).spawn(move || {
-            let work = Work { hub: &hub, demand: &demand, metrics: &metrics, stop: &stopped };
-            run(source, &work);
+            run(source, line, &venue, &stopped);
             // An error says that nobody waits for the end.
             let _ = finish.send(());
         })?;
@@ -75,17 +73,8 @@ impl Drop for Pump {
     }
 }
 
-/// What the thread works for.
-struct Work<'a> {
-    hub: &'a Hub,
-    demand: &'a Demand,
-    metrics: &'a Metrics,
-    stop: &'a AtomicBool,
-}
-
-fn run(mut source: Box<dyn Source>, work: &Work<'_>) {
-    let Work { hub, demand, metrics, stop } = work;
-    let mut line = Line::default();
+fn run(mut source: Box<dyn Source>, mut line: Line, venue: &Venue, stop: &AtomicBool) {
+    let Venue { hub, demand, metrics, .. } = venue;
     while !stop.load(Ordering::Acquire) {
         if demand.listening() == 0 {
             line.pause();
@@ -98,7 +87,7 @@ fn run(mut source: Box<dyn Source>, work: &Work<'_>) {
         }
         let began = host_clock::now();
         let has_more = line.turn(source.as_mut(), hub, host_clock::now);
-        metrics.decoding.inc_by((host_clock::now() - began).as_secs_f64());
+        metrics.decoding.inc_by((host_clock::now::<ServerClock>() - began).as_secs_f64());
         if !has_more {
             tracing::info!("the source has ended");
             return;

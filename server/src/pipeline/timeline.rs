@@ -8,9 +8,9 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use crate::source::RATE_HZ;
 
-/// How far ahead of now an epoch begins: what the wire assumes of a player that reports no minimum buffer
-/// (wire reference 5.1), so that listeners do not lose the epoch's first frames to their own start lead.
-const EPOCH_LEAD: ServerSpan = ServerSpan::from_secs(1);
+/// How far ahead of now an epoch begins: enough for what players ask for, with some time for a chunk to be made and to
+/// pass an edge, and less than a second, after which a pause is a long one.
+const EPOCH_LEAD: ServerSpan = ServerSpan::from_millis(800);
 
 /// The same when nobody listened before: whoever has just come waits for the sound, and asked for about as much.
 const START_LEAD: ServerSpan = ServerSpan::from_millis(300);
@@ -109,10 +109,10 @@ mod tests {
     fn falling_behind_begins_one_new_epoch_with_a_full_lead() {
         let mut timeline = PartyTimeline::default();
         timeline.stamp(FrameIndex(0), CHUNK, at(0));
-        // Chunk 1 is due at 1,050 ms: made at 950 it is in time, made a microsecond later it is not.
+        // Chunk 1 is due at 850 ms: made at 750 it is in time, made a microsecond later it is not.
         let mut late = PartyTimeline { ..timeline };
-        assert_eq!(timeline.stamp(FrameIndex(CHUNK), CHUNK, at(950)).epoch, 0);
-        let now = at(950) + ServerSpan::from_micros(1);
+        assert_eq!(timeline.stamp(FrameIndex(CHUNK), CHUNK, at(750)).epoch, 0);
+        let now = at(750) + ServerSpan::from_micros(1);
         let stamp = late.stamp(FrameIndex(CHUNK), CHUNK, now);
         assert_eq!((stamp.epoch, stamp.play_at), (1, now + EPOCH_LEAD));
         let next = late.stamp(FrameIndex(2 * CHUNK), CHUNK, now);

@@ -30,6 +30,7 @@ use crate::fanout::stage::Stage;
 use crate::group::Group;
 use crate::metrics::Leave;
 use crate::pipeline::ROUND_SPAN;
+use crate::pipeline::encoder::WireFormat;
 
 /// How long a client may take for its hello. A person's phone on a bad network needs a second; a connection
 /// that says nothing must not be kept for long.
@@ -189,6 +190,11 @@ impl Session {
         }
     }
 
+    /// The format that the client's chunks are in, if it is to have any.
+    pub(crate) fn format(&self) -> Option<WireFormat> {
+        self.client()?.format()
+    }
+
     /// How many chunks were left out since this was last asked.
     pub(crate) fn take_skipped(&mut self) -> u64 {
         self.outbox.take_skipped()
@@ -202,7 +208,7 @@ impl Session {
             self.ping_at = now + PING_EVERY;
             return Output::Ping;
         }
-        let output = self.outbox.poll(now, &stage.ring);
+        let output = self.outbox.poll(now, &stage.rings);
         if self.outbox.is_closing() {
             // The outbox may have ended the connection by itself.
             self.phase = Phase::Closing;

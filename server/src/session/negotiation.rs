@@ -7,6 +7,7 @@ use protocol::time::ServerTime;
 use super::metadata::MetadataRole;
 use super::player::PlayerRole;
 use crate::fanout::outbox::{Close, close_code};
+use crate::pipeline::encoder::WireFormat;
 
 /// Longest client id and name, in bytes. They are kept for as long as the connection lives and stand in logs.
 const NAME_BYTES_MAX: usize = 256;
@@ -28,6 +29,11 @@ impl Client {
     /// Whether it is to be counted as a listener.
     pub(crate) fn listens(&self) -> bool {
         self.player.is_some()
+    }
+
+    /// The format of its chunks, if its player is active.
+    pub(super) fn format(&self) -> Option<WireFormat> {
+        self.player.as_ref().map(PlayerRole::format)
     }
 
     /// Versioned names of the active roles.

@@ -127,6 +127,11 @@ impl PlayerRole {
         (wanted, undecided)
     }
 
+    /// The format of its chunks.
+    pub(super) fn format(&self) -> WireFormat {
+        self.format
+    }
+
     /// Whether a stream is active.
     pub(super) fn streams(&self) -> bool {
         self.streams

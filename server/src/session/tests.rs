@@ -7,8 +7,8 @@ use protocol::audio::AudioFormat;
 use protocol::message::{Field, Metadata, StreamFormat};
 
 use super::*;
-use crate::fanout::fixture::{at, fill};
-use crate::fanout::ring::Ring;
+use crate::fanout::fixture::{at, fill_all};
+use crate::fanout::ring::Rings;
 use crate::group::TrackMark;
 use crate::pipeline::encoder::WireFormat;
 use crate::source::Track;
@@ -37,7 +37,7 @@ impl Scene {
     /// A party that plays "one" from time 0, with five seconds made.
     fn playing() -> Self {
         let mut scene = Self::stopped();
-        fill(&mut scene.stage.ring, at(0), at(5_000), at(0));
+        fill_all(&mut scene.stage.rings, at(0), at(5_000), at(0));
         scene.stage.group.begin();
         scene.mark(0, "one");
         scene
@@ -46,10 +46,11 @@ impl Scene {
     /// A party before its first frame.
     fn stopped() -> Self {
         let identity = Identity { server_id: "server".to_owned(), name: "Party".to_owned() };
+        let identity = Arc::new(identity);
         let group = Group::new("group".to_owned(), "Party".to_owned());
         Self {
-            session: Session::new(Arc::new(identity), 0, at(0)),
-            stage: Stage { ring: Ring::default(), group },
+            session: Session::new(Arc::clone(&identity), 0, at(0)),
+            stage: Stage { rings: Rings::default(), group, identity },
             sent: Vec::new(),
         }
     }
@@ -300,7 +301,7 @@ fn goodbye_ends_the_session() {
 #[test]
 fn a_player_that_never_reports_its_state_is_served_after_five_seconds() {
     let mut scene = Scene::playing();
-    fill(&mut scene.stage.ring, at(5_000), at(9_000), at(0));
+    fill_all(&mut scene.stage.rings, at(5_000), at(9_000), at(0));
     scene.text(100, &hello());
     assert_eq!(scene.wake(100), (Some(at(5_100)), "the first client/state"));
     assert!(scene.run(5_099).is_empty());
@@ -420,7 +421,7 @@ fn a_party_that_begins_later_is_announced() {
     assert!(scene.text(0, STATE).is_empty());
     scene.stage.group.begin();
     scene.mark(200, "one");
-    fill(&mut scene.stage.ring, at(200), at(400), at(100));
+    fill_all(&mut scene.stage.rings, at(200), at(400), at(100));
     assert_eq!(scene.run(100), ["group/update", "server/state", "stream/start", "audio"]);
     assert_eq!(scene.run(200), ["server/state"]);
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use symphonia::core::formats::FormatReader;
 use symphonia::core::meta::{MetadataRevision, StandardTag};
 
@@ -9,7 +10,7 @@ use symphonia::core::meta::{MetadataRevision, StandardTag};
 const TAG_CHARS_MAX: usize = 300;
 
 /// Describes one piece of music.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// Title; the file's name without extension when it carries none. Never empty.
     pub title: String,

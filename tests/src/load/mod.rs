@@ -75,6 +75,15 @@ impl Load {
     }
 }
 
+/// Processor time that a process has taken so far, seconds.
+///
+/// # Errors
+///
+/// When it is gone.
+pub fn cpu_s_of(process: u32) -> Result<f64> {
+    Ok(Cost::of(process)?.cpu_s)
+}
+
 /// Runs the load against the server that `PARTYLINE_SERVER` names, then against the floor.
 ///
 /// Call it on the thread of a single-threaded runtime: it decides on which cores this thread, and what it starts, runs.

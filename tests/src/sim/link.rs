@@ -149,6 +149,12 @@ impl<M> Link<M> {
         self.held_until_us = until_us;
     }
 
+    /// Whether nothing passes at a true time.
+    #[must_use]
+    pub fn is_held(&self, now_us: f64) -> bool {
+        now_us < self.held_until_us
+    }
+
     /// When the next message arrives.
     #[must_use]
     pub fn next_at(&self) -> Option<f64> {

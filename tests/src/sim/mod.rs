@@ -4,10 +4,12 @@
 //! One seed, one world: a failure replays.
 
 mod clock;
+mod edge;
 mod link;
 mod origin;
 mod rng;
 mod seat;
+mod server;
 mod speaker;
 mod world;
 

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use protocol::time::ServerTime;
-use server::sans_io::{Connection, Next, Party};
+use server::sans_io::{Ask, Connection, House, Next, Party, Say};
 use server::source::{Pcm, RATE_HZ, Source, SourceError, Track};
 
 use super::clock::SimClock;
@@ -29,20 +29,49 @@ impl fmt::Debug for Origin {
 }
 
 impl Origin {
-    /// A server that starts with its clock as it is.
-    pub(super) fn new(clock: SimClock) -> Self {
+    /// A server that starts with its clock as it is. With an `instance`, edges may follow.
+    pub(super) fn new(clock: SimClock, instance: Option<u64>) -> Self {
         let samples = (0..LOOP_FRAMES).flat_map(|n| quantized(n as f64 / f64::from(RATE_HZ)));
         let source = Rotation {
             at: 0,
             samples: samples.collect(),
             track: Track { title: "Rotation".to_owned(), ..Track::default() },
         };
-        Self { clock, party: Party::new("simulated", Box::new(source)) }
+        let source = Box::new(source);
+        let party = match instance {
+            Some(instance) => Party::with_edges("simulated", source, instance),
+            None => Party::new("simulated", source),
+        };
+        Self { clock, party }
     }
 
     /// The server's clock at a true time.
     pub(super) fn now(&self, true_us: f64) -> ServerTime {
         ServerTime::from_micros(self.clock.read(true_us))
+    }
+
+    /// The same in fractions of a microsecond.
+    pub(super) fn now_us(&self, true_us: f64) -> f64 {
+        self.clock.at(true_us)
+    }
+
+    /// What it says to what an edge asks.
+    pub(super) fn answer(&mut self, true_us: f64, edge: &str, ask: &Ask) -> Vec<Say> {
+        self.party.answer(self.now(true_us), edge, ask)
+    }
+
+    /// What it says to edges unasked.
+    pub(super) fn push(&mut self, true_us: f64) -> Vec<(String, Say)> {
+        self.party.push(self.now(true_us))
+    }
+
+    pub(super) fn house(&self) -> House<'_> {
+        self.party.house()
+    }
+
+    /// The true time at which its clock shows `at`.
+    pub(super) fn when(&self, at: ServerTime) -> f64 {
+        self.clock.when(at.as_micros() as f64 + 1.0)
     }
 
     /// Makes audio up to the lead.
@@ -59,27 +88,24 @@ impl Origin {
     pub(super) fn accept(&self, true_us: f64) -> Connection {
         self.party.accept(self.now(true_us))
     }
+}
 
-    /// Hands everything that is due to `send`. Returns the true time at which there is more, if known.
-    pub(super) fn poll(
-        &self,
-        connection: &mut Connection,
-        true_us: f64,
-        mut send: impl FnMut(Message),
-    ) -> Option<f64> {
-        let now = self.now(true_us);
-        loop {
-            match connection.poll(now, &self.party) {
-                Next::Text(text) => send(Message::Text(text)),
-                Next::Binary(bytes) => send(Message::Binary(bytes)),
-                Next::Close(code, reason) => {
-                    send(Message::Close(code, reason));
-                    return None;
-                }
-                Next::Wait(until) => {
-                    return until.map(|until| self.clock.when(until.as_micros() as f64 + 1.0));
-                }
+/// Hands everything that `connection` has to send at `now` to `send`. Returns when there is more, if that is known.
+pub(super) fn poll(
+    connection: &mut Connection,
+    now: ServerTime,
+    house: House<'_>,
+    mut send: impl FnMut(Message),
+) -> Option<ServerTime> {
+    loop {
+        match connection.poll(now, house) {
+            Next::Text(text) => send(Message::Text(text)),
+            Next::Binary(bytes) => send(Message::Binary(bytes)),
+            Next::Close(code, reason) => {
+                send(Message::Close(code, reason));
+                return None;
             }
+            Next::Wait(until) => return until,
         }
     }
 }

@@ -7,8 +7,9 @@ use server::sans_io::Connection;
 
 use super::clock::SimClock;
 use super::link::{Link, LinkProfile};
-use super::origin::Origin;
+use super::origin::poll;
 use super::rng::Rng;
+use super::server::Server;
 use super::speaker::{Heard, Reports, Speaker};
 
 /// True time between two chunks of the server.
@@ -127,6 +128,23 @@ impl Seat {
         self.drain(true_us);
     }
 
+    /// Whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    /// The connection is opened, and closed with the advice to come again.
+    pub(super) fn turn_away(&mut self, true_us: f64) {
+        self.wants_connection = false;
+        let now = self.now(true_us);
+        self.player.connected(now);
+        self.drain(true_us);
+        self.hang_up();
+        let reason = "waiting for the host".to_owned();
+        self.player.disconnected(now, &Disconnect { code: 1001, reason });
+        self.drain(true_us);
+    }
+
     /// The connection breaks.
     pub(super) fn lose_connection(&mut self, true_us: f64) {
         self.wants_connection = false;
@@ -239,33 +257,34 @@ impl Seat {
     }
 
     /// The server goes on in another format, as it may at any time: here it is asked to.
-    pub(super) fn request_format(&mut self, true_us: f64, origin: &Origin, bit_depth: u8) {
+    pub(super) fn request_format(&mut self, true_us: f64, server: Server<'_>, bit_depth: u8) {
         if let Some(peer) = &mut self.peer {
             let player = format!(r#"{{"player":{{"bit_depth":{bit_depth}}}}}"#);
             let wish = format!(r#"{{"type":"stream/request-format","payload":{player}}}"#);
-            peer.handle_text(origin.now(true_us), &wish);
+            peer.handle_text(server.now(true_us), &wish);
             self.server_wake_us = Some(true_us);
         }
     }
 
     /// The server's end takes what has arrived and sends what is due.
-    pub(super) fn serve(&mut self, true_us: f64, origin: &Origin) {
+    pub(super) fn serve(&mut self, true_us: f64, server: Server<'_>) {
         let Some(peer) = &mut self.peer else {
             return;
         };
         let mut woken = self.server_wake_us.is_some_and(|wake_us| wake_us <= true_us);
         while let Some(message) = self.up.receive(true_us) {
             if let Message::Text(text) = message {
-                peer.handle_text(origin.now(true_us), &text);
+                peer.handle_text(server.now(true_us), &text);
             }
             woken = true;
         }
         if woken {
             let down = &mut self.down;
-            let more = origin.poll(peer, true_us, |message| {
+            let more = poll(peer, server.now(true_us), server.house(), |message| {
                 let bytes = message.len();
                 down.send(true_us, message, bytes);
             });
+            let more = more.map(|at| server.when(true_us, at));
             // The hub's announcement of a new chunk, which a task would wait for.
             let announced = true_us + CHUNK_US;
             self.server_wake_us = Some(more.map_or(announced, |more| more.min(announced)));

@@ -6,10 +6,12 @@ use player_wasm::player::Command;
 use player_wasm::stats::{State, Stats};
 
 use super::clock::SimClock;
+use super::edge::SimEdge;
 use super::link::LinkProfile;
 use super::origin::Origin;
 use super::rng::Rng;
 use super::seat::{Seat, SeatConfig};
+use super::server::Server;
 use super::speaker::{Heard, Reports, Speaker};
 
 /// True time between two looks at what is heard, microseconds. Prime, so that it does not beat with
@@ -39,6 +41,10 @@ pub struct WorldConfig {
     pub device_hz: u32,
     /// How the browsers report the output's clock.
     pub reports: Reports,
+    /// Edges that players are spread over; with 0 all are at the origin.
+    pub edges: usize,
+    /// Between edges and the origin, each way.
+    pub uplink: LinkProfile,
     /// From the players to the server.
     pub up: LinkProfile,
     /// From the server to the players.
@@ -54,6 +60,8 @@ impl WorldConfig {
         resolution_us: 5.0,
         device_hz: 48_000,
         reports: Reports::Good,
+        edges: 0,
+        uplink: LinkProfile::NONE,
         up: LinkProfile::HOME,
         down: LinkProfile::HOME,
     };
@@ -84,6 +92,10 @@ pub enum Fault {
     Report(Reports),
     /// Every connection is delayed like this, in both directions.
     Use(LinkProfile),
+    /// Nothing passes between edges and the origin for this many seconds.
+    CutUplinks(f64),
+    /// Of the chunks on the way to edges, one in this many is lost.
+    LoseChunks(u64),
     /// The stream goes on with samples of this many bits.
     ChangeFormat(u8),
 }
@@ -97,6 +109,10 @@ pub struct Report {
     pub silent_looks: usize,
     /// True time until each player was first heard, µs from the world's start.
     pub first_heard_us: Vec<Option<f64>>,
+    /// Differences between players of different edges, µs, at every look at both.
+    pub apart_us: Vec<f64>,
+    /// Errors of the edges' idea of the origin's clock, µs, at every look.
+    pub clock_errors_us: Vec<f64>,
     /// Longest time that somebody was out of step so that it could be heard, milliseconds.
     pub astray_ms: f64,
     /// Largest difference of a speaker's speed from what was due, ppm.
@@ -110,20 +126,44 @@ impl Report {
     ///
     /// When nothing was heard: a report of silence has no error to state.
     pub fn error_us(&mut self, quantile: f64) -> f64 {
-        assert!(!self.errors_us.is_empty(), "nothing was heard");
-        self.errors_us.sort_by(f64::total_cmp);
-        let last = self.errors_us.len() - 1;
-        self.errors_us[(last as f64 * quantile).round() as usize]
+        quantile_of(&mut self.errors_us, quantile)
+    }
+
+    /// The difference between players of different edges that a part `quantile` of the looks does not exceed.
+    ///
+    /// # Panics
+    ///
+    /// When no two were heard.
+    pub fn apart_us(&mut self, quantile: f64) -> f64 {
+        quantile_of(&mut self.apart_us, quantile)
+    }
+
+    /// The error of edges' clocks that a part `quantile` of the looks does not exceed.
+    ///
+    /// # Panics
+    ///
+    /// When there is no edge that knows the time.
+    pub fn clock_error_us(&mut self, quantile: f64) -> f64 {
+        quantile_of(&mut self.clock_errors_us, quantile)
     }
 
     /// Takes another report's looks in.
     pub fn extend(&mut self, other: &Self) {
         self.errors_us.extend_from_slice(&other.errors_us);
+        self.apart_us.extend_from_slice(&other.apart_us);
+        self.clock_errors_us.extend_from_slice(&other.clock_errors_us);
         self.silent_looks += other.silent_looks;
         self.first_heard_us.extend_from_slice(&other.first_heard_us);
         self.astray_ms = self.astray_ms.max(other.astray_ms);
         self.speed_ppm = self.speed_ppm.max(other.speed_ppm);
     }
+}
+
+fn quantile_of(looks: &mut [f64], quantile: f64) -> f64 {
+    assert!(!looks.is_empty(), "nothing was heard");
+    looks.sort_by(f64::total_cmp);
+    let last = looks.len() - 1;
+    looks[(last as f64 * quantile).round() as usize]
 }
 
 /// The world.
@@ -133,6 +173,7 @@ pub struct World {
     listen_us: f64,
     server_us: f64,
     origin: Option<Origin>,
+    edges: Vec<SimEdge>,
     seats: Vec<Seat>,
     rng: Rng,
     config: WorldConfig,
@@ -153,7 +194,8 @@ impl World {
             now_us: 0.0,
             listen_us: LISTEN_US,
             server_us: 0.0,
-            origin: Some(origin(&mut rng, config)),
+            origin: Some(origin(&mut rng, &config)),
+            edges: Vec::new(),
             seats: Vec::new(),
             rng,
             config,
@@ -162,6 +204,12 @@ impl World {
             heard_us: Vec::new(),
             expects_sound: true,
         };
+        for number in 0..config.edges {
+            let epoch_us = world.rng.between(0.0, 1e12);
+            let clock = crystal(&mut world.rng, &config, epoch_us);
+            let seed = world.rng.bits();
+            world.edges.push(SimEdge::new(format!("edge-{number}"), clock, config.uplink, seed));
+        }
         for _ in 0..config.players {
             world.join();
         }
@@ -173,8 +221,8 @@ impl World {
         let WorldConfig { resolution_us, device_hz, reports, up, down, .. } = self.config;
         let rng = &mut self.rng;
         let epoch_us = rng.between(0.0, 1e9);
-        let clock = crystal(rng, self.config, epoch_us).with_resolution(resolution_us);
-        let crystal = crystal(rng, self.config, 0.0);
+        let clock = crystal(rng, &self.config, epoch_us).with_resolution(resolution_us);
+        let crystal = crystal(rng, &self.config, 0.0);
         let seed = rng.bits();
         let join_us = self.now_us;
         self.seats.push(Seat::new(SeatConfig {
@@ -200,9 +248,12 @@ impl World {
         }
     }
 
-    /// The server ends; every connection breaks.
+    /// The origin ends; every connection to it breaks.
     pub fn stop_server(&mut self) {
         self.origin = None;
+        if !self.edges.is_empty() {
+            return;
+        }
         for seat in &mut self.seats {
             seat.lose_connection(self.now_us);
         }
@@ -210,7 +261,7 @@ impl World {
 
     /// A server starts, with a clock of another origin.
     pub fn start_server(&mut self) {
-        self.origin = Some(origin(&mut self.rng, self.config));
+        self.origin = Some(origin(&mut self.rng, &self.config));
     }
 
     /// Lets something happen to every player.
@@ -219,8 +270,16 @@ impl World {
         if let Fault::Use(link) = fault {
             self.config = self.config.with_link(link);
         }
-        for seat in &mut self.seats {
+        for edge in &mut self.edges {
             match fault {
+                Fault::CutUplinks(seconds) => edge.hold(now_us + seconds * 1e6),
+                Fault::LoseChunks(one_in) => edge.lose(one_in),
+                _ => {}
+            }
+        }
+        for (number, seat) in self.seats.iter_mut().enumerate() {
+            match fault {
+                Fault::CutUplinks(_) | Fault::LoseChunks(_) => {}
                 Fault::CutConnections => seat.lose_connection(now_us),
                 Fault::Stall(seconds) => {
                     seat.up.hold(now_us + seconds * 1e6);
@@ -232,8 +291,8 @@ impl World {
                 Fault::AddLatency(ms) => seat.speaker.add_latency_ms(ms),
                 Fault::Report(reports) => seat.speaker.set_reports(reports),
                 Fault::ChangeFormat(bit_depth) => {
-                    if let Some(origin) = &self.origin {
-                        seat.request_format(now_us, origin, bit_depth);
+                    if let Some(server) = server(self.origin.as_ref(), &self.edges, number) {
+                        seat.request_format(now_us, server, bit_depth);
                     }
                 }
                 Fault::Use(_) => {
@@ -257,7 +316,8 @@ impl World {
         let end_us = self.now_us + seconds * 1e6;
         loop {
             let seats = self.seats.iter().map(Seat::next_at);
-            let next_us = seats.fold(self.listen_us.min(self.server_us), f64::min);
+            let edges = self.edges.iter().map(SimEdge::next_at);
+            let next_us = seats.chain(edges).fold(self.listen_us.min(self.server_us), f64::min);
             if next_us > end_us {
                 self.now_us = end_us;
                 return;
@@ -275,16 +335,19 @@ impl World {
                 origin.advance(now_us);
             }
         }
-        for seat in &mut self.seats {
+        self.run_edges();
+        for (number, seat) in self.seats.iter_mut().enumerate() {
+            let server = server(self.origin.as_ref(), &self.edges, number);
             if seat.wants_connection {
-                match &self.origin {
-                    Some(origin) => seat.connect(now_us, origin.accept(now_us)),
+                match server.and_then(|server| server.accept(now_us)) {
+                    Some(connection) => seat.connect(now_us, connection),
+                    None if server.is_some() => seat.turn_away(now_us),
                     None => seat.lose_connection(now_us),
                 }
             }
             seat.wake(now_us);
-            if let Some(origin) = &self.origin {
-                seat.serve(now_us, origin);
+            if let Some(server) = server {
+                seat.serve(now_us, server);
             }
             seat.receive(now_us);
         }
@@ -294,11 +357,32 @@ impl World {
         }
     }
 
+    fn run_edges(&mut self) {
+        let now_us = self.now_us;
+        for (id, say) in self.origin.as_mut().map(|origin| origin.push(now_us)).unwrap_or_default()
+        {
+            if let Some(edge) = self.edges.iter_mut().find(|edge| edge.name() == id) {
+                edge.push(now_us, say);
+            }
+        }
+        let count = self.edges.len();
+        for (at, edge) in self.edges.iter_mut().enumerate() {
+            edge.run(now_us, self.origin.as_mut());
+            if edge.take_upheaval() {
+                let seats = self.seats.iter_mut().skip(at).step_by(count);
+                seats
+                    .filter(|seat| seat.is_connected())
+                    .for_each(|seat| seat.lose_connection(now_us));
+            }
+        }
+    }
+
     /// Looks at every speaker now. [`World::run`] does so ten times a second.
     pub fn look(&mut self) {
         let Some(due_s) = self.origin.as_ref().and_then(|origin| origin.due_s(self.now_us)) else {
             return;
         };
+        let mut lateness = Vec::new();
         for (i, seat) in self.seats.iter_mut().enumerate() {
             let first = &mut self.report.first_heard_us[i];
             let astray_since = &mut self.astray_since_us[i];
@@ -307,6 +391,7 @@ impl World {
                 Heard::Position(heard_s) => {
                     first.get_or_insert(self.now_us);
                     let late_us = Speaker::lateness_us(heard_s, due_s);
+                    lateness.push((i, late_us));
                     heard.push_back((self.now_us, late_us));
                     if heard.len() == SPEED_LOOKS {
                         self.report.speed_ppm = self.report.speed_ppm.max(lasting_speed_ppm(heard));
@@ -329,6 +414,22 @@ impl World {
                 }
             }
         }
+        if !self.edges.is_empty() {
+            self.compare(&lateness);
+        }
+    }
+
+    /// Compares players of different edges, by their numbers and lateness in µs, and the edges' clocks with the origin's.
+    fn compare(&mut self, lateness: &[(usize, f64)]) {
+        let (edges, Some(origin)) = (&self.edges, &self.origin) else { return };
+        for (at, (one, late_us)) in lateness.iter().enumerate() {
+            let others = lateness[at + 1..].iter();
+            let elsewhere =
+                others.filter(|(other, _)| (one % edges.len()) != (other % edges.len()));
+            self.report.apart_us.extend(elsewhere.map(|(_, other_us)| (late_us - other_us).abs()));
+        }
+        let errors_us = edges.iter().filter_map(|edge| edge.clock_error_us(self.now_us, origin));
+        self.report.clock_errors_us.extend(errors_us.map(f64::abs));
     }
 
     /// What was recorded since the last call.
@@ -357,12 +458,26 @@ fn lasting_speed_ppm(looks: &VecDeque<(f64, f64)>) -> f64 {
     1e6 * speeds.fold(f64::INFINITY, f64::min)
 }
 
-fn origin(rng: &mut Rng, config: WorldConfig) -> Origin {
+fn origin(rng: &mut Rng, config: &WorldConfig) -> Origin {
     let epoch_us = rng.between(0.0, 1e12);
-    Origin::new(crystal(rng, config, epoch_us))
+    let clock = crystal(rng, config, epoch_us);
+    let instance = (config.edges > 0).then(|| rng.bits());
+    Origin::new(clock, instance)
 }
 
-fn crystal(rng: &mut Rng, config: WorldConfig, epoch_us: f64) -> SimClock {
+/// Whom the `number`th player is connected to.
+fn server<'a>(
+    origin: Option<&'a Origin>,
+    edges: &'a [SimEdge],
+    number: usize,
+) -> Option<Server<'a>> {
+    match edges.len() {
+        0 => origin.map(Server::Origin),
+        count => Some(Server::Edge(&edges[number % count])),
+    }
+}
+
+fn crystal(rng: &mut Rng, config: &WorldConfig, epoch_us: f64) -> SimClock {
     let ppm_max = config.drift_ppm_max;
     let ppm = rng.between(-ppm_max, ppm_max);
     let phase = rng.between(0.0, std::f64::consts::TAU);

@@ -261,10 +261,18 @@ async fn a_handshake_that_comes_byte_by_byte_is_a_handshake() -> Result<()> {
 }
 
 /// A source that says nothing while it is told to.
-struct Moody {
+pub(crate) struct Moody {
     /// Blocks until the test hangs up.
     mood: mpsc::Receiver<mpsc::Receiver<()>>,
     track: Track,
+}
+
+impl Moody {
+    /// One that sounds. What is sent to it makes it silent until the other end is dropped.
+    pub(crate) fn new() -> (mpsc::SyncSender<mpsc::Receiver<()>>, Self) {
+        let (calm, mood) = mpsc::sync_channel(1);
+        (calm, Self { mood, track: Track::default() })
+    }
 }
 
 impl Source for Moody {
@@ -288,9 +296,8 @@ async fn a_silent_source_delays_nobody_and_the_music_goes_on_after_it() -> Resul
     const SILENCE: Duration = Duration::from_secs(9);
     /// Nobody waits for as long as this when the server only has to answer.
     const SOON_US: i64 = 1_000_000;
-    let (calm, mood) = mpsc::sync_channel(1);
-    let source = Box::new(Moody { mood, track: Track::default() });
-    let server = start_with(source).await?;
+    let (calm, source) = Moody::new();
+    let server = start_with(Box::new(source)).await?;
     let port = server.local_addr().port();
     let url = format!("ws://127.0.0.1:{port}/sendspin");
     let (mut client, _) = Client::listen(&url, &Hello::pcm16("patient"), 250).await?;

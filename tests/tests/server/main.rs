@@ -3,6 +3,7 @@
 //! Every wait has a limit, every server picks its own port, and nothing sleeps.
 
 mod audio;
+mod edges;
 mod faults;
 mod greeting;
 mod http;
@@ -11,6 +12,8 @@ mod ops;
 mod refusals;
 mod shutdown;
 mod sources;
+mod trust;
+mod workers;
 
 use std::ffi::OsString;
 use std::future::Future;

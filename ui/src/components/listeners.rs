@@ -1,8 +1,9 @@
 //! How many are listening.
 
 use leptos::prelude::*;
+use player_wasm::stats::State;
 
-use crate::listener_count::Poll;
+use crate::listener_count::{Poll, Status};
 use crate::player_handle::PlayerHandle;
 use crate::texts;
 
@@ -10,19 +11,26 @@ use crate::texts;
 #[component]
 pub fn Listeners() -> impl IntoView {
     let player = PlayerHandle::of_page();
-    let (count, set_count) = signal(None::<u32>);
-    let polling = Memo::new(move |_| player.has_server());
+    let (status, set_status) = signal(None::<Status>);
+    let polling = Memo::new(move |_| player.has_server() || player.state() == State::Reconnecting);
+    let pausing = Memo::new(move |_| player.has_ended());
     // The value of the effect's last run is dropped by the next, and with it the polling.
     Effect::new(move |_: Option<Option<Poll>>| {
-        set_count.set(None);
-        let url = player.server().status_url().filter(|_| polling.get())?;
-        Some(Poll::start(url, set_count))
+        // Asked at once when the music ends: the server may know that it goes on.
+        pausing.track();
+        let url = player.server().status_url().filter(|_| polling.get());
+        if url.is_none() {
+            set_status.set(None);
+        }
+        url.map(|url| Poll::start(url, set_status))
     });
+    Effect::new(move |_| player.set_waiting(status.get().is_some_and(|status| status.waiting)));
+    let count = move || status.get().map(|status| status.total_clients);
     view! {
-        <Show when=move || count.get().is_some()>
+        <Show when=move || count().is_some()>
             <p class="listeners" data-testid="listeners">
                 <span class="listeners-dot" aria-hidden="true"></span>
-                {move || count.get().map(texts::listeners)}
+                {move || count().map(texts::listeners)}
             </p>
         </Show>
     }

@@ -12,7 +12,9 @@ pub fn NowPlaying() -> impl IntoView {
     let title = Memo::new(move |_| player.now_playing().title);
     Effect::new(move |_| document().set_title(&texts::document_title(title.get().as_deref())));
     let headline = move || {
-        if player.has_ended() {
+        if player.is_waiting() {
+            texts::WAITING_HEADLINE.to_owned()
+        } else if player.has_ended() {
             texts::ENDED_HEADLINE.to_owned()
         } else if player.is_listening() {
             title.get().unwrap_or_default()
@@ -21,7 +23,9 @@ pub fn NowPlaying() -> impl IntoView {
         }
     };
     let byline = move || {
-        if player.has_ended() {
+        if player.is_waiting() {
+            texts::WAITING_ADVICE.to_owned()
+        } else if player.has_ended() {
             texts::ENDED_ADVICE.to_owned()
         } else {
             let track = player.now_playing();

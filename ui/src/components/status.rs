@@ -13,7 +13,7 @@ pub fn Status() -> impl IntoView {
         <p class="state" role="status">
             <span class="state-dot" aria-hidden="true"></span>
             <span data-testid="state-text">
-                {move || texts::state(player.state(), player.has_ended())}
+                {move || texts::state(player.state(), player.pause())}
             </span>
         </p>
     }

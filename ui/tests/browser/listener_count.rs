@@ -3,38 +3,40 @@
 use crate::support::until;
 use leptos::mount::mount_to;
 use leptos::prelude::*;
-use ui::listener_count::Poll;
+use ui::listener_count::{Poll, Status};
 use ui::server_address::ServerAddress;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 /// What the count becomes after one answer of `url`, from something else before.
-async fn count_after(url: &str) -> Option<u32> {
+async fn answer_of(url: &str) -> Option<(u32, bool)> {
     let owner = Owner::new();
     owner.set();
-    let (count, set_count) = signal(Some(999));
+    let unasked = Status { total_clients: 999, waiting: false };
+    let (status, set_status) = signal(Some(unasked));
     let shown = document().create_element("output").unwrap();
     document().body().unwrap().append_child(&shown).unwrap();
     let _mounted =
-        mount_to(shown.clone().unchecked_into(), move || move || format!("{:?}", count.get()));
-    let _poll = Poll::start(url.to_owned(), set_count);
-    until("there is an answer", || count.get_untracked() != Some(999)).await;
+        mount_to(shown.clone().unchecked_into(), move || move || format!("{:?}", status.get()));
+    let _poll = Poll::start(url.to_owned(), set_status);
+    until("there is an answer", || status.get_untracked() != Some(unasked)).await;
     shown.remove();
-    count.get_untracked()
+    status.get_untracked().map(|status| (status.total_clients, status.waiting))
 }
 
 #[wasm_bindgen_test]
 async fn takes_the_number_and_nothing_else() {
     for (body, expected) in [
-        (r#"data:application/json,{"total_clients":2}"#, Some(2)),
-        (r#"data:application/json,{"name":"Kitchen","total_clients":0}"#, Some(0)),
+        (r#"data:application/json,{"total_clients":2}"#, Some((2, false))),
+        (r#"data:application/json,{"name":"Kitchen","total_clients":0}"#, Some((0, false))),
+        (r#"data:application/json,{"total_clients":3,"waiting":true}"#, Some((3, true))),
         ("data:application/json,{}", None),
         (r#"data:application/json,{"total_clients":-1}"#, None),
         (r#"data:application/json,{"total_clients":"many"}"#, None),
         ("data:text/html,<h1>moved</h1>", None),
         ("http://127.0.0.1:47/api/status", None),
     ] {
-        assert_eq!(count_after(body).await, expected, "{body}");
+        assert_eq!(answer_of(body).await, expected, "{body}");
     }
 }
 

@@ -19,8 +19,7 @@ use super::dispatcher::Shard;
 use crate::app::App;
 use crate::fanout::chunk::Chunk;
 use crate::fanout::frame;
-use crate::fanout::outbox::{Close, Output, Urgent, Wait};
-use crate::host_clock;
+use crate::fanout::outbox::{Close, Output, Urgent, Wait, close_code};
 use crate::metrics::Leave;
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Session;
@@ -48,6 +47,8 @@ pub(crate) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) app: Arc<App>,
     shard: Arc<Shard>,
+    /// Upheavals of the party before it.
+    upheavals: u64,
     state: Mutex<State>,
     /// The connection is blocked, or over: the task that reads wants to know.
     pub(super) news: Notify,
@@ -73,14 +74,16 @@ struct State {
     ended: Option<Leave>,
     /// Bytes of the batch that those who run the server have been told of.
     unsent: i64,
+    /// The format that is being asked for on behalf of this listener.
+    format: Option<WireFormat>,
 }
 
 impl Connection {
-    /// A connection that sends what `session` wants sent.
+    /// A connection that sends what `session` wants sent, which was made after so many upheavals of the party.
     pub(super) fn new(
         stream: TcpStream,
         session: Session,
-        shard: Arc<Shard>,
+        (shard, upheavals): (Arc<Shard>, u64),
         app: Arc<App>,
     ) -> Self {
         let state = State {
@@ -95,8 +98,9 @@ impl Connection {
             closing: None,
             ended: None,
             unsent: 0,
+            format: None,
         };
-        Self { stream, app, shard, state: Mutex::new(state), news: Notify::new() }
+        Self { stream, app, shard, upheavals, state: Mutex::new(state), news: Notify::new() }
     }
 
     /// Hands something in and sends what comes of it.
@@ -126,6 +130,28 @@ impl Connection {
     pub(super) fn proceed_with_chunk(self: &Arc<Self>) {
         let mut state = self.state();
         state.waits_for_chunk = false;
+        self.send(&mut state);
+    }
+
+    /// Whether there was an upheaval since it was made.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.upheavals != self.app.hub.upheavals_so_far()
+    }
+
+    /// Ends it, because the party's clock is another one now: what was planned and measured on the old one is void.
+    pub(super) fn evict(self: &Arc<Self>) {
+        let mut state = self.state();
+        let now = self.app.clock.now();
+        state.alarm = None;
+        if !self.is_outdated() {
+            // It came after that.
+            return self.send(&mut state);
+        }
+        state.planned = None;
+        state.blocked = state.blocked.map(|_| now);
+        state.closing = state.closing.map(|(_, leave)| (now + CLOSE_WITHIN, leave));
+        let close = Close::new(close_code::GOING_AWAY, "the party begins anew");
+        state.session.close(Close { leave: Leave::Evicted, ..close });
         self.send(&mut state);
     }
 
@@ -188,8 +214,17 @@ impl Connection {
             self.app.metrics.unsent.inc_by(unsent - state.unsent);
             state.unsent = unsent;
         }
+        self.ask_for(state, state.session.format());
         if state.ended.is_some() || (state.blocked.is_some() && !was_blocked) {
             self.news.notify_one();
+        }
+    }
+
+    /// Says which format is wanted here from now on.
+    fn ask_for(&self, state: &mut State, format: Option<WireFormat>) {
+        if format != state.format {
+            self.app.roster.demand().change_format(state.format, format);
+            state.format = format;
         }
     }
 
@@ -221,7 +256,7 @@ impl Connection {
         let mut urgent = std::mem::take(&mut state.answers);
         while state.closing.is_none() {
             // The stage is held for the decision, not for the making of bytes.
-            let next = state.session.poll_urgent(host_clock::now(), &self.app.hub.stage());
+            let next = state.session.poll_urgent(self.app.clock.now(), &self.app.hub.stage());
             urgent.extend(match next {
                 Some(Urgent::TimeReply(reply)) => self.time_reply(reply),
                 Some(Urgent::Message(message)) => frame::text(&message.encode()),
@@ -249,7 +284,7 @@ impl Connection {
             metrics.bytes.inc_by(chunk_bytes);
         }
         if let Some(planned) = planned {
-            metrics.lateness.observe((host_clock::now() - planned).as_secs_f64());
+            metrics.lateness.observe((self.app.clock.now() - planned).as_secs_f64());
         }
     }
 
@@ -260,7 +295,7 @@ impl Connection {
             state.batch.push(std::mem::take(&mut state.answers).into());
         }
         while !state.batch.is_full(state.is_slow) {
-            let now = host_clock::now();
+            let now = self.app.clock.now();
             let stage = self.app.hub.stage();
             let output = state.session.poll_output(now, &stage);
             if let Output::Wait(wait) = output {
@@ -301,7 +336,7 @@ impl Connection {
         self.app.metrics.time_replies.inc();
         // Read when the bytes are made, the last moment before they leave: half of any delay between here and
         // the wire is an error of the client's clock.
-        frame::text(&ServerMessage::Time(reply.stamp(host_clock::now())).encode())
+        frame::text(&ServerMessage::Time(reply.stamp(self.app.clock.now())).encode())
     }
 
     /// A chunk's frame. The first listener of a format has it made.
@@ -309,9 +344,9 @@ impl Connection {
         if chunk.is_encoded(format) {
             return chunk.frame(format);
         }
-        let began = host_clock::now();
+        let began = self.app.clock.now();
         let bytes = chunk.frame(format);
-        self.app.metrics.encoding.inc_by((host_clock::now() - began).as_secs_f64());
+        self.app.metrics.encoding.inc_by((self.app.clock.now() - began).as_secs_f64());
         bytes
     }
 
@@ -329,7 +364,7 @@ impl Connection {
 
     /// Waits for a peer that does not read.
     fn wait_for_room(self: &Arc<Self>, state: &mut State) -> Result<(), Leave> {
-        let since = *state.blocked.get_or_insert_with(host_clock::now);
+        let since = *state.blocked.get_or_insert_with(|| self.app.clock.now());
         state.is_slow = true;
         match state.closing {
             Some((until, leave)) if until < since + WRITE_WITHIN => {
@@ -348,7 +383,7 @@ impl Connection {
         until: ServerTime,
         leave: Leave,
     ) -> Result<(), Leave> {
-        let now = host_clock::now();
+        let now = self.app.clock.now();
         if now >= until {
             return Err(leave);
         }
@@ -368,7 +403,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.app.metrics.unsent.dec_by(self.state().unsent);
+        let mut state = self.state();
+        self.app.metrics.unsent.dec_by(state.unsent);
+        self.ask_for(&mut state, None);
     }
 }
 

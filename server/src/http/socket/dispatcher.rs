@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::connection::Connection;
 use crate::fanout::hub::Hub;
 use crate::fanout::timer_queue::TimerQueue;
-use crate::host_clock;
+use crate::party_clock::PartyClock;
 
 /// Connections that are served before whatever else wants the core: time requests that have come, above all.
 const AT_ONCE: usize = 16;
@@ -31,13 +31,21 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     /// Starts a task for each core that the runtime uses.
-    pub(crate) fn start(hub: &Arc<Hub>, shutdown: &watch::Receiver<bool>) -> Self {
+    pub(crate) fn start(
+        hub: &Arc<Hub>,
+        clock: &PartyClock,
+        shutdown: &watch::Receiver<bool>,
+    ) -> Self {
         let mut tasks = JoinSet::new();
         let shards = (0..Handle::current().metrics().num_workers())
             .map(|_| {
                 let shard = Arc::new(Shard::default());
-                let work =
-                    Work { shard: Arc::clone(&shard), hub: Arc::clone(hub), due: Vec::new() };
+                let work = Work {
+                    shard: Arc::clone(&shard),
+                    hub: Arc::clone(hub),
+                    clock: clock.clone(),
+                    due: Vec::new(),
+                };
                 tasks.spawn(work.run(shutdown.clone()));
                 shard
             })
@@ -94,6 +102,7 @@ impl Shard {
 struct Work {
     shard: Arc<Shard>,
     hub: Arc<Hub>,
+    clock: PartyClock,
     /// What is being served. Kept for its memory.
     due: Vec<(ServerTime, Weak<Connection>)>,
 }
@@ -101,8 +110,14 @@ struct Work {
 impl Work {
     async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let (mut changes, mut chunks) = (self.hub.changes(), self.hub.chunks());
+        let mut upheavals = self.hub.upheavals();
         loop {
             // Seen before anybody is called, so that nothing falls in between.
+            if has_changed(&mut upheavals) {
+                // Their times are of a clock that is gone.
+                let entries = std::mem::take(&mut self.shard.waiting().for_time);
+                each(entries.items().cloned().collect(), Connection::evict).await;
+            }
             if has_changed(&mut chunks) {
                 let list = std::mem::take(&mut self.shard.waiting().for_chunk);
                 each(list, Connection::proceed_with_chunk).await;
@@ -120,10 +135,11 @@ impl Work {
             let next = self.shard.waiting().for_time.next();
             // Errors only without those who announce, which then have nothing to announce any more.
             tokio::select! {
-                () = until(next) => {}
+                () = self.until(next) => {}
                 () = self.shard.sooner.notified() => {}
                 Ok(()) = chunks.changed() => chunks.mark_changed(),
                 Ok(()) = changes.changed() => changes.mark_changed(),
+                Ok(()) = upheavals.changed() => upheavals.mark_changed(),
                 Ok(()) = shutdown.changed() => shutdown.mark_changed(),
             }
         }
@@ -131,7 +147,7 @@ impl Work {
 
     /// Calls a few whose time has come. Returns whether there were any.
     fn serve_due(&mut self) -> bool {
-        let now = host_clock::now();
+        let now = self.clock.now();
         let mut waiting = self.shard.waiting();
         let due = std::iter::from_fn(|| waiting.for_time.pop_due(now));
         self.due.extend(due.take(AT_ONCE));
@@ -143,6 +159,12 @@ impl Work {
             }
         }
         is_any
+    }
+
+    async fn until(&self, time: Option<ServerTime>) {
+        let Some(time) = time else { return pending().await };
+        let micros = (time - self.clock.now()).as_micros();
+        sleep(Duration::from_micros(u64::try_from(micros).unwrap_or(0))).await;
     }
 
     /// Everybody: each that lives waits for some time.
@@ -171,10 +193,4 @@ fn has_changed<T>(news: &mut watch::Receiver<T>) -> bool {
         news.mark_unchanged();
     }
     has_changed
-}
-
-async fn until(time: Option<ServerTime>) {
-    let Some(time) = time else { return pending().await };
-    let micros = (time - host_clock::now()).as_micros();
-    sleep(Duration::from_micros(u64::try_from(micros).unwrap_or(0))).await;
 }

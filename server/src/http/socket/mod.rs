@@ -35,14 +35,15 @@ use self::reader::Reader;
 use crate::app::App;
 use crate::fanout::frame;
 use crate::fanout::outbox::close_code;
-use crate::host_clock;
 use crate::http::accept::{Peer, RETRY_AFTER_S};
-use crate::http::gate::Refusal;
 use crate::metrics::Refused;
 use crate::session::Session;
 
 /// How long a peer that there is no room for may take to hear that.
 const SAY_WITHIN: Duration = Duration::from_secs(5);
+
+/// What those are told who come to an edge that has not found its origin. They are welcome to come again.
+const WAITING: (u16, &str) = (close_code::GOING_AWAY, "waiting for the host");
 
 /// Answers the upgrade and runs the connection.
 ///
@@ -65,24 +66,17 @@ pub(crate) async fn upgrade(
         return (StatusCode::FORBIDDEN, "pages of other sites may not listen here\n")
             .into_response();
     }
+    if !app.clock.is_known() {
+        return turn_away(request, response, peer, WAITING);
+    }
     let place = match app.gate.listen() {
         Ok(place) => place,
         Err(refusal) => {
             if app.metrics.refuse(refusal.into()) {
                 tracing::warn!("refused a listener: {}", refusal.in_words());
             }
-            if request.headers().contains_key(ORIGIN) {
-                // Browsers tell their pages nothing of a refused handshake, but the words of a close.
-                let upgraded = hyper::upgrade::on(&mut request);
-                tokio::spawn(async move {
-                    let _ = timeout(SAY_WITHIN, say_no(upgraded, refusal)).await;
-                    drop(peer);
-                });
-                return response;
-            }
-            let retry = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
-            let words = format!("{}\n", refusal.in_words());
-            return (StatusCode::SERVICE_UNAVAILABLE, retry, words).into_response();
+            let farewell = (close_code::TRY_AGAIN_LATER, refusal.in_words());
+            return turn_away(request, response, peer, farewell);
         }
     };
     let upgraded = hyper::upgrade::on(&mut request);
@@ -96,12 +90,31 @@ pub(crate) async fn upgrade(
     response
 }
 
-/// Closes a connection that there is no room for.
-async fn say_no(upgraded: OnUpgrade, refusal: Refusal) -> io::Result<()> {
+/// Refuses a connection, with the code and the words of a close. `response` is the one that would have let it in.
+fn turn_away(
+    mut request: Request,
+    response: Response,
+    peer: Peer,
+    farewell: (u16, &'static str),
+) -> Response {
+    if request.headers().contains_key(ORIGIN) {
+        // Browsers tell their pages nothing of a refused handshake, but the words of a close.
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let _ = timeout(SAY_WITHIN, say_no(upgraded, farewell)).await;
+            drop(peer);
+        });
+        return response;
+    }
+    let retry = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
+    (StatusCode::SERVICE_UNAVAILABLE, retry, format!("{}\n", farewell.1)).into_response()
+}
+
+/// Closes a connection that is not wanted now.
+async fn say_no(upgraded: OnUpgrade, (code, words): (u16, &str)) -> io::Result<()> {
     let Ok(upgraded) = upgraded.await else { return Ok(()) };
     let mut stream = TokioIo::new(upgraded);
-    let farewell = frame::close(close_code::TRY_AGAIN_LATER, refusal.in_words());
-    stream.write_all(&farewell).await?;
+    stream.write_all(&frame::close(code, words)).await?;
     // Its answer, or its end: a connection with unread bytes would be reset, and the words lost.
     stream.read(&mut [0; 64]).await.map(drop)
 }
@@ -112,8 +125,10 @@ async fn run(upgraded: Upgraded, app: Arc<App>) {
         return tracing::error!("a connection of another kind than were accepted");
     };
     let number = app.accepted.fetch_add(1, Ordering::Relaxed);
-    let session = Session::new(Arc::clone(&app.identity), number, host_clock::now());
+    // Before the party is looked at: one that comes after this is noticed.
+    let upheavals = app.hub.upheavals_so_far();
+    let session = Session::new(Arc::clone(&app.hub.stage().identity), number, app.clock.now());
     let shard = app.dispatcher.shard(number);
-    let connection = Arc::new(Connection::new(io.into_inner(), session, shard, app));
+    let connection = Arc::new(Connection::new(io.into_inner(), session, (shard, upheavals), app));
     Reader::new(connection, read_buf.to_vec()).await.run().await;
 }

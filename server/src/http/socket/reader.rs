@@ -16,7 +16,6 @@ use super::connection::Connection;
 use super::inbound::Inbound;
 use crate::fanout::count::Registration;
 use crate::fanout::outbox::{Close, close_code};
-use crate::host_clock;
 use crate::metrics::Leave;
 
 /// Largest message from a client, in bytes. A hello with every optional field has about 2 kB.
@@ -66,6 +65,9 @@ impl Reader {
     pub(super) async fn run(mut self) {
         self.connection.proceed();
         // After it has been entered: from then on, the dispatcher tells it.
+        if self.connection.is_outdated() {
+            self.connection.evict();
+        }
         if *self.connection.app.shutdown.borrow() {
             self.connection.shut_down();
         }
@@ -84,7 +86,7 @@ impl Reader {
             match self.wake().await {
                 Woken::Received(Some(Ok(message))) => {
                     // Read before the message is looked at: half of any delay here is an error of the client's clock.
-                    let arrived = host_clock::now();
+                    let arrived = self.connection.app.clock.now();
                     self.handle(arrived, &message);
                 }
                 Woken::Received(Some(Err(error))) if !is_end(&error) => {

@@ -1,0 +1,29 @@
+//! The party beyond one process: an **origin** decodes, encodes and stamps; **edges** follow it and serve listeners.
+//!
+//! An edge gets the origin's chunks as they are, keeps an estimate of the origin's clock, and answers its listeners in
+//! that time. Workers on one machine are edges as well.
+//!
+//! | module | does | touches |
+//! |---|---|---|
+//! | `wire` | what the two say to each other | pure |
+//! | `origin` | what an origin answers, and who follows it | pure |
+//! | `follower` | an edge's side: what to ask, what to publish, what time it is | pure |
+//! | `reassembly` | chunks in order, holes asked for again | pure |
+//! | `endpoint` | addresses, and which of them are safe | names |
+//! | `transport` | the above over Zenoh | sockets, threads, clock |
+//!
+//! What is said, and when:
+//!
+//! - An edge **reports** every 0.8 s and when something changes: who it is, how many listen, and which edition of the
+//!   party's state it has. The **answer** says how many listen elsewhere, how many chunks there are, and the state if the
+//!   edge has an old one. An origin that does not answer is away; an edge that does not report is gone.
+//! - **State** is pushed when it changes, **chunks** when they are made, in the formats that some edge subscribes to.
+//! - Whatever is missing is **fetched**: what was made before the edge came, and what got lost on the way.
+//! - The **clock** is asked as a player asks it.
+
+pub(crate) mod endpoint;
+pub(crate) mod follower;
+pub(crate) mod origin;
+pub(crate) mod reassembly;
+pub(crate) mod transport;
+pub(crate) mod wire;

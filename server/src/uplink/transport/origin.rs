@@ -1,0 +1,338 @@
+//! An origin over Zenoh: answers, pushes state and chunks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use protocol::message::ServerTimeReply;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use zenoh::liveliness::LivelinessToken;
+use zenoh::pubsub::{Publisher, Subscriber};
+use zenoh::qos::{CongestionControl, Priority};
+use zenoh::query::{Query, Queryable};
+use zenoh::sample::{Sample, SampleKind};
+use zenoh::{Session, Wait};
+
+use super::config::Meeting;
+use super::{UplinkError, close, random, told};
+use crate::fanout::ring::Cursor;
+use crate::pipeline::encoder::WireFormat;
+use crate::studio::Venue;
+use crate::uplink::origin::{self, Present};
+use crate::uplink::wire::{self, Fetch, Refusal, Report, TimeReply, TimeRequest};
+
+/// Questions that wait for an answer. When full, the newest is not answered, and asked again.
+const QUESTIONS_MAX: usize = 1_024;
+
+/// How often edges are looked after.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// A running origin.
+pub(super) struct Origin {
+    shared: Arc<Shared>,
+    session: Session,
+    questions: mpsc::Receiver<Question>,
+    lanes: Vec<Lane>,
+    state: Publisher<'static>,
+    /// Undeclared when they are dropped.
+    _declared: (Vec<Queryable<()>>, [Subscriber<()>; 2], LivelinessToken),
+}
+
+/// What callbacks and threads share.
+struct Shared {
+    venue: Venue,
+    origin: Mutex<origin::Origin>,
+}
+
+/// What the loop is to answer.
+enum Question {
+    Report(Query),
+    Gone(String),
+}
+
+/// One format on its way to edges.
+struct Lane {
+    format: WireFormat,
+    publisher: Publisher<'static>,
+    /// Whether an edge wants it.
+    wanted: Arc<AtomicBool>,
+    /// The next chunk to go.
+    cursor: Cursor,
+}
+
+impl Shared {
+    fn origin(&self) -> MutexGuard<'_, origin::Origin> {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What listeners of edges add up to has changed, or not.
+    fn count(&self) {
+        let (listeners, edges) = {
+            let origin = self.origin();
+            (origin.listeners(), origin.edges())
+        };
+        self.venue.metrics.edges.set(i64::try_from(edges).unwrap_or(i64::MAX));
+        self.venue.demand.set_elsewhere(usize::try_from(listeners).unwrap_or(usize::MAX));
+    }
+}
+
+impl Origin {
+    /// Opens the addresses of `meeting`.
+    pub(super) async fn open(venue: Venue, meeting: &Meeting) -> Result<Self, UplinkError> {
+        let session = meeting.open_origin().await?;
+        let origin = Mutex::new(origin::Origin::new(random()));
+        let shared = Arc::new(Shared { venue, origin });
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+        let time = declare_time(&session, meeting, &shared).await?;
+        let mut queryables = vec![declare_report(&session, meeting, ask.clone()).await?];
+        let mut lanes = Vec::new();
+        let fetches = start_fetching(&shared)?;
+        for format in WireFormat::ALL {
+            lanes.push(Lane::declare(&session, meeting, format).await?);
+            queryables.push(declare_fetch(&session, meeting, format, fetches.clone()).await?);
+        }
+        let state = session
+            .declare_publisher(meeting.key("state"))
+            .congestion_control(CongestionControl::Block)
+            .priority(Priority::InteractiveHigh)
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let edges = session
+            .liveliness()
+            .declare_subscriber(meeting.key("edge/*"))
+            .callback(move |sample: Sample| {
+                if sample.kind() == SampleKind::Delete
+                    && let Some(id) = sample.key_expr().as_str().rsplit('/').next()
+                {
+                    // When full, its silence tells.
+                    let _ = ask.try_send(Question::Gone(id.to_owned()));
+                }
+            })
+            .await
+            .map_err(UplinkError::zenoh)?;
+        // Last: who sees it finds everything else.
+        let token = session
+            .liveliness()
+            .declare_token(meeting.key("origin"))
+            .await
+            .map_err(UplinkError::zenoh)?;
+        Ok(Self {
+            shared,
+            session,
+            questions,
+            lanes,
+            state,
+            _declared: (queryables, [time, edges], token),
+        })
+    }
+
+    /// Serves edges until it is told to stop.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let hub = Arc::clone(&self.shared.venue.hub);
+        let (mut chunks, mut changes) = (hub.chunks(), hub.changes());
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // Errors only without those who announce or ask, which then have nothing to say any more.
+            tokio::select! {
+                () = told(&mut stop) => break,
+                Some(question) = self.questions.recv() => self.answer(question),
+                Ok(()) = changes.changed() => self.push_state(),
+                Ok(()) = chunks.changed() => {
+                    let shared = &self.shared;
+                    self.lanes.iter_mut().for_each(|lane| lane.push_chunks(shared));
+                }
+                _ = look.tick() => {
+                    self.shared.origin().handle_timeout(self.shared.venue.clock.now());
+                    self.shared.count();
+                }
+            }
+        }
+        close(self.session).await;
+    }
+
+    fn answer(&self, question: Question) {
+        match question {
+            Question::Report(query) => self.answer_report(&query),
+            Question::Gone(id) => {
+                self.shared.origin().handle_gone(&id);
+                self.shared.count();
+            }
+        }
+    }
+
+    fn answer_report(&self, query: &Query) {
+        let id = query.key_expr().as_str().rsplit('/').next().unwrap_or_default().to_owned();
+        let payload = query.payload().map(zenoh::bytes::ZBytes::to_bytes).unwrap_or_default();
+        let report: Report = match wire::decode_versioned(&payload) {
+            Ok(report) => report,
+            Err(error) => {
+                if self.shared.origin().note_refusal(&id) {
+                    tracing::warn!(id, "an edge is refused: {error}");
+                }
+                let refusal = Refusal { version: wire::VERSION, reason: error.to_string() };
+                let _ = query.reply_err(wire::encode(&refusal)).wait();
+                return;
+            }
+        };
+        let Venue { hub, demand, clock, .. } = &self.shared.venue;
+        let answer = {
+            let stage = hub.stage();
+            let present = Present { now: clock.now(), here: demand.here(), stage: &stage };
+            self.shared.origin().handle_report(&id, &report, present)
+        };
+        self.shared.count();
+        let _ = query.reply(query.key_expr(), wire::encode(&answer)).wait();
+    }
+
+    fn push_state(&self) {
+        let state = {
+            let stage = self.shared.venue.hub.stage();
+            let mut origin = self.shared.origin();
+            origin.handle_change();
+            origin.state(&stage)
+        };
+        if let Err(error) = self.state.put(wire::encode(&state)).wait() {
+            tracing::debug!(%error, "state not sent");
+        }
+    }
+}
+
+impl Lane {
+    async fn declare(
+        session: &Session,
+        meeting: &Meeting,
+        format: WireFormat,
+    ) -> Result<Self, UplinkError> {
+        let publisher = session
+            .declare_publisher(meeting.key(&format!("chunks/{}", format.name())))
+            .congestion_control(CongestionControl::Drop)
+            .priority(Priority::Data)
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let wanted = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&wanted);
+        publisher
+            .matching_listener()
+            .callback(move |status| told.store(status.matching(), Ordering::Release))
+            .background()
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let status = publisher.matching_status().await.map_err(UplinkError::zenoh)?;
+        wanted.fetch_or(status.matching(), Ordering::AcqRel);
+        Ok(Self { format, publisher, wanted, cursor: Cursor::at(0) })
+    }
+
+    /// Sends the chunks that are there and have not been sent, if anybody wants them.
+    fn push_chunks(&mut self, shared: &Shared) {
+        if !self.wanted.load(Ordering::Acquire) {
+            // Who comes fetches what is there by then.
+            self.cursor = shared.venue.hub.stage().rings.of(self.format).newest();
+            return;
+        }
+        loop {
+            let next = {
+                let stage = shared.venue.hub.stage();
+                self.cursor = self.cursor.max(stage.rings.of(self.format).oldest());
+                shared.origin().chunk(self.cursor, self.format, &stage)
+            };
+            let Some(numbered) = next else { return };
+            self.cursor = self.cursor.next();
+            let message = numbered.chunk.message(self.format);
+            let put = self.publisher.put(message).attachment(numbered.header.encode());
+            if let Err(error) = put.wait() {
+                tracing::debug!(%error, "a chunk not sent");
+            }
+        }
+    }
+}
+
+/// Answers what time it is, at once: half of any delay is an error of the edge's clock.
+async fn declare_time(
+    session: &Session,
+    meeting: &Meeting,
+    shared: &Arc<Shared>,
+) -> Result<Subscriber<()>, UplinkError> {
+    let clock = shared.venue.clock.clone();
+    let instance = shared.origin().instance();
+    let say = meeting.key("time/say");
+    let answering = session.clone();
+    let callback = move |sample: Sample| {
+        let server_received = clock.now();
+        let id = sample.key_expr().as_str().rsplit('/').next().unwrap_or_default();
+        let Ok(TimeRequest { client_transmitted }) = wire::decode(&sample.payload().to_bytes())
+        else {
+            return;
+        };
+        let key = format!("{say}/{id}");
+        let server_transmitted = clock.now();
+        let stamps = ServerTimeReply { client_transmitted, server_received, server_transmitted };
+        // What is not answered is asked again.
+        let _ = answering
+            .put(key, wire::encode(&TimeReply { instance, stamps }))
+            .priority(Priority::RealTime)
+            .congestion_control(CongestionControl::Drop)
+            .express(true)
+            .wait();
+    };
+    let subscriber = session.declare_subscriber(meeting.key("time/ask/*")).callback(callback);
+    subscriber.await.map_err(UplinkError::zenoh)
+}
+
+async fn declare_report(
+    session: &Session,
+    meeting: &Meeting,
+    ask: mpsc::Sender<Question>,
+) -> Result<Queryable<()>, UplinkError> {
+    let callback = move |query| {
+        // When full, the edge reports again.
+        let _ = ask.try_send(Question::Report(query));
+    };
+    let queryable = session.declare_queryable(meeting.key("report/*")).callback(callback);
+    queryable.await.map_err(UplinkError::zenoh)
+}
+
+type FetchQuestion = (WireFormat, Query);
+
+async fn declare_fetch(
+    session: &Session,
+    meeting: &Meeting,
+    format: WireFormat,
+    fetches: mpsc::Sender<FetchQuestion>,
+) -> Result<Queryable<()>, UplinkError> {
+    let callback = move |query| {
+        // When full, the edge asks again.
+        let _ = fetches.try_send((format, query));
+    };
+    let key = meeting.key(&format!("fetch/{}", format.name()));
+    session.declare_queryable(key).callback(callback).await.map_err(UplinkError::zenoh)
+}
+
+/// Starts the thread that sends what edges fetch: it may have to wait for one of them, and nobody else shall.
+fn start_fetching(shared: &Arc<Shared>) -> Result<mpsc::Sender<FetchQuestion>, UplinkError> {
+    let (ask, mut questions) = mpsc::channel::<FetchQuestion>(QUESTIONS_MAX);
+    let shared = Arc::clone(shared);
+    // Ends when nobody can ask any more.
+    thread::Builder::new().name("uplink-fetch".to_owned()).spawn(move || {
+        'questions: while let Some((format, query)) = questions.blocking_recv() {
+            let payload = query.payload().map(zenoh::bytes::ZBytes::to_bytes).unwrap_or_default();
+            let Ok(fetch) = wire::decode::<Fetch>(&payload) else { continue };
+            let chunks = {
+                let stage = shared.venue.hub.stage();
+                shared.origin().fetch(&fetch, format, &stage)
+            };
+            for numbered in chunks {
+                let message = numbered.chunk.message(format);
+                let header = numbered.header.encode();
+                if query.reply(query.key_expr(), message).attachment(header).wait().is_err() {
+                    continue 'questions;
+                }
+            }
+            // Nothing after chunks says that these were all.
+            let _ = query.reply(query.key_expr(), Vec::new()).wait();
+        }
+    })?;
+    Ok(ask)
+}
