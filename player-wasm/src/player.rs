@@ -142,6 +142,7 @@ impl Player {
                 buffer_capacity: BUFFER_CAPACITY_BYTES,
                 supported_commands: COMMANDS.to_vec(),
             }),
+            party_support: None,
         };
         self.send(hello);
     }
@@ -407,6 +408,7 @@ impl Player {
                 supported_commands: Some(COMMANDS.to_vec()),
                 ..self.volume_state()
             }),
+            party: None,
         });
         self.refresh_state(now);
         self.handle_timeout(now);

@@ -8,6 +8,7 @@ mod controller;
 mod core;
 mod field;
 mod metadata;
+mod party;
 mod player;
 mod stream;
 
@@ -26,6 +27,9 @@ pub use self::core::{
 };
 pub use self::field::Field;
 pub use self::metadata::{Metadata, Progress};
+pub use self::party::{
+    PartyCommand, PartyState, PartySupport, PlayerInfo, QueueEntry, Rights, SyncReport,
+};
 pub use self::player::{PlayerCommand, PlayerCommandName, PlayerState, PlayerSupport};
 pub use self::stream::{
     FormatRequest, StreamClear, StreamEnd, StreamFormat, StreamRequestFormat, StreamStart,

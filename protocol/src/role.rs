@@ -9,3 +9,5 @@ pub const PLAYER_V1: &str = "player@v1";
 pub const CONTROLLER_V1: &str = "controller@v1";
 /// `metadata@v1`: sees what is playing.
 pub const METADATA_V1: &str = "metadata@v1";
+/// `_partyline@v1`: sees what it may do and what comes next; of this project's page and server alone.
+pub const PARTY_V1: &str = "_partyline@v1";

@@ -193,6 +193,7 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                     buffer_capacity: 1_572_864,
                     supported_commands: vec![PlayerCommandName::Volume, PlayerCommandName::Mute],
                 }),
+                party_support: None,
             },
         ),
         (
@@ -204,6 +205,7 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                 supported_roles: strings(&["metadata@v1"]),
                 device_info: None,
                 player_support: None,
+                party_support: None,
             },
         ),
         (
@@ -225,13 +227,14 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                     buffer_capacity: 2_000_000,
                     supported_commands: vec![PlayerCommandName::Mute],
                 }),
+                party_support: None,
             },
         ),
     ]
 }
 
 fn client_states() -> Vec<(&'static str, ClientState)> {
-    let player = |player| ClientState { state: None, player: Some(player) };
+    let player = |player| ClientState { player: Some(player), ..ClientState::default() };
     vec![
         (
             "client_state.js_first",
@@ -257,6 +260,7 @@ fn client_states() -> Vec<(&'static str, ClientState)> {
                     supported_commands: Some(vec![]),
                     ..PlayerState::default()
                 }),
+                party: None,
             },
         ),
         ("client_state.empty", ClientState::default()),
@@ -312,7 +316,7 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
     all.extend(hellos().into_iter().map(|(name, hello)| (name, hello.into())));
     all.extend(client_states().into_iter().map(|(name, state)| (name, state.into())));
     all.extend(controller_commands().into_iter().map(|(name, command)| {
-        let command = ClientCommand { controller: Some(command) };
+        let command = ClientCommand { controller: Some(command), party: None };
         (name, command.into())
     }));
     all
@@ -505,11 +509,11 @@ fn server_messages() -> Vec<(&'static str, ServerMessage)> {
     all.extend(streams());
     all.extend(server_hellos().into_iter().map(|(name, hello)| (name, hello.into())));
     all.extend(metadata().into_iter().map(|(name, metadata)| {
-        let state = ServerState { metadata: Some(metadata), controller: None };
+        let state = ServerState { metadata: Some(metadata), ..ServerState::default() };
         (name, state.into())
     }));
     all.extend(controller_states().into_iter().map(|(name, controller)| {
-        let state = ServerState { metadata: None, controller: Some(controller) };
+        let state = ServerState { controller: Some(controller), ..ServerState::default() };
         (name, state.into())
     }));
     all.extend(player_commands().into_iter().map(|(name, command)| {

@@ -45,7 +45,7 @@ proptest! {
     #[test]
     fn absent_null_and_value_stay_apart(title in strategy::field(".{0,12}".prop_map(String::from))) {
         let metadata = Metadata { title: title.clone(), ..strategy::bare_metadata(ServerTime::from_micros(1)) };
-        let text = ServerMessage::from(ServerState { metadata: Some(metadata), controller: None }).encode();
+        let text = ServerMessage::from(ServerState { metadata: Some(metadata), ..ServerState::default() }).encode();
         let wire: Value = serde_json::from_str(&text).expect("JSON");
         let wire_title = wire["payload"]["metadata"].get("title").cloned();
         prop_assert_eq!(wire_title, match &title {

@@ -59,7 +59,7 @@ impl Player {
         self.config.muted = muted;
         self.outputs.push_back(Output::Gain(amplitude(volume, muted)));
         if self.link.is_open() {
-            self.send(ClientState { state: None, player: Some(self.volume_state()) });
+            self.send(ClientState { player: Some(self.volume_state()), ..ClientState::default() });
         }
     }
 
@@ -72,7 +72,7 @@ impl Player {
         if self.link.is_open() {
             let static_delay_ms = Some(self.delay_on_the_wire());
             let player = PlayerState { static_delay_ms, ..PlayerState::default() };
-            self.send(ClientState { state: None, player: Some(player) });
+            self.send(ClientState { player: Some(player), ..ClientState::default() });
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::controller::{ControllerCommand, ControllerState};
 use super::field::known_entries;
 use super::metadata::Metadata;
+use super::party::{PartyCommand, PartyState, PartySupport, SyncReport};
 use super::player::{PlayerCommand, PlayerState, PlayerSupport};
 use crate::time::{ClientTime, ServerTime};
 
@@ -26,6 +27,9 @@ pub struct ClientHello {
     /// What the player role can play; the role does not activate without it.
     #[serde(rename = "player@v1_support", default, skip_serializing_if = "Option::is_none")]
     pub player_support: Option<PlayerSupport>,
+    /// Asks for the party role.
+    #[serde(rename = "_partyline@v1_support", default, skip_serializing_if = "Option::is_none")]
+    pub party_support: Option<PartySupport>,
 }
 
 /// What a client runs on.
@@ -117,6 +121,9 @@ pub struct ClientState {
     /// The player role's part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub player: Option<PlayerState>,
+    /// The party role's part.
+    #[serde(rename = "_partyline", default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<SyncReport>,
 }
 
 /// What a client is doing.
@@ -137,6 +144,9 @@ pub struct ClientCommand {
     /// The controller role's command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<ControllerCommand>,
+    /// The party role's command.
+    #[serde(rename = "_partyline", default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartyCommand>,
 }
 
 /// `client/goodbye`.
@@ -172,6 +182,9 @@ pub struct ServerState {
     /// What can be controlled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<ControllerState>,
+    /// The party role's state.
+    #[serde(rename = "_partyline", default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<PartyState>,
 }
 
 /// `server/command`.

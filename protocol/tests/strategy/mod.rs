@@ -8,10 +8,11 @@ use protocol::audio::{AudioFormat, Codec};
 use protocol::message::{
     ClientCommand, ClientGoodbye, ClientHello, ClientMessage, ClientState, ClientTimeRequest,
     ConnectionReason, ControllerCommand, ControllerState, DeviceInfo, Field, FormatRequest,
-    GoodbyeReason, GroupUpdate, Metadata, OperationalState, PlaybackState, PlayerCommand,
-    PlayerCommandName, PlayerState, PlayerSupport, Progress, Repeat, ServerCommand, ServerHello,
-    ServerMessage, ServerState, ServerTimeReply, StreamClear, StreamEnd, StreamFormat,
-    StreamRequestFormat, StreamStart,
+    GoodbyeReason, GroupUpdate, Metadata, OperationalState, PartyCommand, PartyState, PartySupport,
+    PlaybackState, PlayerCommand, PlayerCommandName, PlayerInfo, PlayerState, PlayerSupport,
+    Progress, QueueEntry, Repeat, Rights, ServerCommand, ServerHello, ServerMessage, ServerState,
+    ServerTimeReply, StreamClear, StreamEnd, StreamFormat, StreamRequestFormat, StreamStart,
+    SyncReport,
 };
 use protocol::time::{ClientTime, ServerTime};
 use serde_json::Value;
@@ -21,10 +22,11 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
     let time = any::<i64>().prop_map(|micros| ClientTimeRequest {
         client_transmitted: ClientTime::from_micros(micros),
     });
-    let state = (option::of(operational_state()), option::of(player_state()))
-        .prop_map(|(state, player)| ClientState { state, player });
-    let command =
-        option::of(controller_command()).prop_map(|controller| ClientCommand { controller });
+    let state =
+        (option::of(operational_state()), option::of(player_state()), option::of(sync_report()))
+            .prop_map(|(state, player, party)| ClientState { state, player, party });
+    let command = (option::of(controller_command()), option::of(party_command()))
+        .prop_map(|(controller, party)| ClientCommand { controller, party });
     let request = option::of(format_request()).prop_map(|player| StreamRequestFormat { player });
     let goodbye = select(vec![
         GoodbyeReason::AnotherServer,
@@ -46,8 +48,8 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
 
 /// Any message of a server.
 pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
-    let state = (option::of(metadata()), option::of(controller_state()))
-        .prop_map(|(metadata, controller)| ServerState { metadata, controller });
+    let state = (option::of(metadata()), option::of(controller_state()), option::of(party_state()))
+        .prop_map(|(metadata, controller, party)| ServerState { metadata, controller, party });
     let command = option::of(player_command()).prop_map(|player| ServerCommand { player });
     let clear = (option::of(server_time()), option::of(words()))
         .prop_map(|(server_transmitted, roles)| StreamClear { server_transmitted, roles });
@@ -216,16 +218,72 @@ fn client_hello() -> impl Strategy<Value = ClientHello> {
             supported_commands,
         },
     );
-    (word(), word(), any::<u32>(), words(), option::of(device), option::of(support)).prop_map(
-        |(client_id, name, version, supported_roles, device_info, player_support)| ClientHello {
+    let party = option::of(word()).prop_map(|host_key| PartySupport { host_key });
+    let support = (option::of(support), option::of(party));
+    (word(), word(), any::<u32>(), words(), option::of(device), support).prop_map(
+        |(client_id, name, version, supported_roles, device_info, support)| ClientHello {
             client_id,
             name,
             version,
             supported_roles,
             device_info,
-            player_support,
+            player_support: support.0,
+            party_support: support.1,
         },
     )
+}
+
+fn party_state() -> impl Strategy<Value = PartyState> {
+    let rights =
+        select(vec![Rights::Listen, Rights::Volume, Rights::Skip, Rights::All, Rights::Host]);
+    let entry = (any::<u64>(), word(), option::of(word()), option::of(any::<u64>()))
+        .prop_map(|(id, title, artist, duration_ms)| QueueEntry { id, title, artist, duration_ms });
+    let player = (
+        word(),
+        word(),
+        option::of(any::<u8>()),
+        option::of(any::<bool>()),
+        option::of(sync_report()),
+    )
+        .prop_map(|(id, name, volume, muted, sync)| PlayerInfo {
+            id,
+            name,
+            volume,
+            muted,
+            sync,
+        });
+    (rights, any::<[bool; 2]>(), vec(entry, 0..4), option::of(vec(player, 0..4))).prop_map(
+        |(rights, [key_refused, report], next_up, players)| PartyState {
+            rights,
+            key_refused,
+            next_up,
+            players,
+            report,
+        },
+    )
+}
+
+fn sync_report() -> impl Strategy<Value = SyncReport> {
+    let whole = || any::<i32>().prop_map(f64::from);
+    (any::<bool>(), option::of(whole()), whole(), any::<[u64; 2]>()).prop_map(
+        |(playing, error_us, buffered_ms, [reanchors, underruns])| SyncReport {
+            playing,
+            error_us,
+            buffered_ms,
+            reanchors,
+            underruns,
+        },
+    )
+}
+
+fn party_command() -> impl Strategy<Value = PartyCommand> {
+    prop_oneof![
+        (word(), any::<u8>())
+            .prop_map(|(player, volume)| PartyCommand::PlayerVolume { player, volume }),
+        (word(), any::<bool>())
+            .prop_map(|(player, mute)| PartyCommand::PlayerMute { player, mute }),
+        any::<u64>().prop_map(|entry| PartyCommand::PlayEntry { entry }),
+    ]
 }
 
 fn player_state() -> impl Strategy<Value = PlayerState> {

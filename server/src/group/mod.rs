@@ -21,6 +21,8 @@ const MARKS_MAX: usize = 64;
 pub(crate) struct TrackMark {
     /// When.
     pub(crate) from: ServerTime,
+    /// Which run of the source it is.
+    pub(crate) run: u64,
     /// What.
     pub(crate) track: Arc<Track>,
     /// Milliseconds of it that have been heard before `from`.
@@ -163,7 +165,7 @@ mod tests {
 
     fn mark(from: i64, title: &str) -> TrackMark {
         let track = Arc::new(Track { title: title.to_owned(), ..Track::default() });
-        TrackMark { from: at(from), track, progress_ms: 0 }
+        TrackMark { from: at(from), run: 0, track, progress_ms: 0 }
     }
 
     fn group() -> Group {

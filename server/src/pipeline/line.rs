@@ -15,7 +15,7 @@ use super::{CHUNK_FRAMES, LEAD_MAX};
 use crate::fanout::chunk::Chunk;
 use crate::fanout::hub::Hub;
 use crate::group::TrackMark;
-use crate::source::{RATE_HZ, Source, Track};
+use crate::source::{RATE_HZ, Read, Run, Source};
 
 /// What is between the source and the hub.
 #[derive(Debug)]
@@ -24,20 +24,29 @@ pub(crate) struct Line {
     reach: ServerSpan,
     chunker: Chunker,
     timeline: PartyTimeline,
-    /// The track of the frames that were read last.
-    current: Option<Playing>,
-    /// The track of the frames that were cut last.
+    /// The run of the frames that were read last.
+    current: Option<u64>,
+    /// The run of the frames that were cut last.
     running: Option<Playing>,
-    /// Tracks whose first frame is in the chunker.
+    /// Runs whose first frame is in the chunker.
     beginning: Vec<Playing>,
     epoch: u32,
 }
 
-/// A track and where it begins.
+/// A run and where it begins.
 #[derive(Clone, Debug)]
 struct Playing {
-    track: Arc<Track>,
+    run: Run,
     first: FrameIndex,
+}
+
+impl Playing {
+    /// From `from` on it is heard, `heard_ms` after its beginning.
+    fn mark(&self, from: ServerTime, heard_ms: u64) -> TrackMark {
+        let Run { number, track, from_ms } = &self.run;
+        let progress_ms = from_ms.saturating_add(heard_ms);
+        TrackMark { from, run: *number, track: Arc::clone(track), progress_ms }
+    }
 }
 
 impl Default for Line {
@@ -67,7 +76,7 @@ impl Line {
         hub: &Hub,
         now: impl Fn() -> ServerTime,
     ) -> bool {
-        let more = self.fill(source);
+        let more = self.fill(source, now());
         while let Some((chunk, marks)) = self.next(now(), !more) {
             hub.publish(chunk, marks, now());
         }
@@ -96,14 +105,15 @@ impl Line {
     }
 
     /// Reads the source once. Returns whether there may be more.
-    fn fill(&mut self, source: &mut dyn Source) -> bool {
-        self.note_track(source.track());
-        match source.read() {
-            Ok(Some(pcm)) => {
+    fn fill(&mut self, source: &mut dyn Source, now: ServerTime) -> bool {
+        self.note_run(source.run());
+        match source.read(self.in_hand(now)) {
+            Ok(Read::Pcm(pcm)) => {
                 self.chunker.push(&pcm);
                 true
             }
-            Ok(None) => false,
+            Ok(Read::NotYet) => true,
+            Ok(Read::End) => false,
             Err(error) => {
                 tracing::error!(%error, "the music stops");
                 false
@@ -111,27 +121,19 @@ impl Line {
         }
     }
 
-    /// Notes where a track begins: another one, or the same once more after its full length.
-    fn note_track(&mut self, track: &Track) {
-        let next = self.chunker.next_frame();
-        let begins = match &self.current {
-            Some(playing) if *playing.track == *track => {
-                let frames =
-                    track.duration_ms.map(|ms| ms.saturating_mul(u64::from(RATE_HZ)) / 1_000);
-                let once_more = frames
-                    .and_then(|frames| i64::try_from(frames).ok())
-                    .map(|frames| playing.first.0.saturating_add(frames.max(CHUNK_FRAMES as i64)));
-                match once_more {
-                    Some(first) if first <= next.0 => {
-                        Playing { track: Arc::clone(&playing.track), first: FrameIndex(first) }
-                    }
-                    _ => return,
-                }
-            }
-            _ => Playing { track: Arc::new(track.clone()), first: next },
-        };
-        self.current = Some(begins.clone());
-        self.beginning.push(begins);
+    /// How long that which was read lasts from `now` on.
+    fn in_hand(&self, now: ServerTime) -> Duration {
+        let end = self.timeline.time_of(self.chunker.next_frame());
+        let micros = end.map_or(0, |end| (end - now).as_micros().max(0));
+        Duration::from_micros(micros.unsigned_abs())
+    }
+
+    /// Notes where a run begins.
+    fn note_run(&mut self, run: &Run) {
+        if self.current != Some(run.number) {
+            self.current = Some(run.number);
+            self.beginning.push(Playing { run: run.clone(), first: self.chunker.next_frame() });
+        }
     }
 
     /// The next chunk, made at `now`, and the tracks that begin in it. A short one only at the `end`.
@@ -154,7 +156,7 @@ impl Line {
         let within = |playing: &mut Playing| playing.first < self.chunker.next_cut();
         for begins in self.beginning.extract_if(.., within) {
             let from = self.timeline.time_of(begins.first).unwrap_or(stamp.play_at);
-            marks.push(TrackMark { from, track: Arc::clone(&begins.track), progress_ms: 0 });
+            marks.push(begins.mark(from, 0));
             self.running = Some(begins);
         }
         Some((Chunk::new(cut, stamp), marks))
@@ -164,11 +166,8 @@ impl Line {
     fn mark_running(&self, first: FrameIndex) -> Option<TrackMark> {
         let playing = self.running.as_ref()?;
         let heard = u64::try_from(first.0 - playing.first.0).ok()?;
-        Some(TrackMark {
-            from: self.timeline.time_of(first)?,
-            track: Arc::clone(&playing.track),
-            progress_ms: heard.saturating_mul(1_000) / u64::from(RATE_HZ),
-        })
+        let heard_ms = heard.saturating_mul(1_000) / u64::from(RATE_HZ);
+        Some(playing.mark(self.timeline.time_of(first)?, heard_ms))
     }
 
     /// When the last frame that was cut has been heard. `None` when there was none.
@@ -180,11 +179,11 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{CHANNELS, Pcm, SourceError};
+    use crate::source::{CHANNELS, Pcm, SourceError, Track};
 
     /// Music of a stated number of frames for each track, in blocks of an odd size.
     struct Score {
-        tracks: Vec<(Track, usize)>,
+        runs: Vec<(Run, usize)>,
         at: usize,
     }
 
@@ -192,31 +191,32 @@ mod tests {
 
     impl Score {
         fn new(tracks: &[(&str, usize)]) -> Self {
-            let track = |&(title, frames): &(&str, usize)| {
-                let duration_ms = Some(frames as u64 / 48);
-                (Track { title: title.to_owned(), duration_ms, ..Track::default() }, frames)
+            let run = |(number, &(title, frames)): (usize, &(&str, usize))| {
+                let track = Arc::new(Track { title: title.to_owned(), ..Track::default() });
+                (Run { number: number as u64, track, from_ms: 0 }, frames)
             };
-            Self { tracks: tracks.iter().map(track).collect(), at: 0 }
+            Self { runs: tracks.iter().enumerate().map(run).collect(), at: 0 }
         }
     }
 
     impl Source for Score {
-        fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
-            while self.at + 1 < self.tracks.len() && self.tracks[self.at].1 == 0 {
+        fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
+            while self.at + 1 < self.runs.len() && self.runs[self.at].1 == 0 {
                 self.at += 1;
             }
-            let left = &mut self.tracks[self.at].1;
+            let left = &mut self.runs[self.at].1;
             let frames = (*left).min(BLOCK);
             *left -= frames;
-            if *left == 0 && self.at + 1 < self.tracks.len() {
+            if *left == 0 && self.at + 1 < self.runs.len() {
                 self.at += 1;
             }
             let samples = vec![0.0; frames * CHANNELS];
-            Ok((frames > 0).then_some(Pcm { samples, resolution_bits: 16 }))
+            let pcm = Pcm { samples, resolution_bits: 16 };
+            Ok(if frames > 0 { Read::Pcm(pcm) } else { Read::End })
         }
 
-        fn track(&self) -> &Track {
-            &self.tracks[self.at].0
+        fn run(&self) -> &Run {
+            &self.runs[self.at].0
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
     fn make(line: &mut Line, score: &mut Score, now: ServerTime) -> (Vec<Chunk>, Vec<TrackMark>) {
         let (mut chunks, mut marks) = (Vec::new(), Vec::new());
         loop {
-            let more = line.fill(score);
+            let more = line.fill(score, now);
             while let Some((chunk, begins)) = line.next(now, !more) {
                 chunks.push(chunk);
                 marks.extend(begins);
@@ -262,10 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn a_looped_track_begins_anew_after_its_length() {
+    fn the_same_track_once_more_begins_anew() {
         let mut line = Line::default();
-        let mut score = Score::new(&[("loop", 4_800)]);
-        score.tracks[0].1 = 12_000;
+        let mut score = Score::new(&[("loop", 4_800), ("loop", 4_800), ("loop", 2_400)]);
         let (chunks, marks) = make(&mut line, &mut score, at(0));
         let start = chunks[0].play_at();
         let starts: Vec<_> = marks.iter().map(|mark| (mark.from - start).as_micros()).collect();
@@ -278,11 +277,11 @@ mod tests {
         let mut line = Line::default();
         let mut score = Score::new(&[("one", 48_000)]);
         for _ in 0..5 {
-            line.fill(&mut score);
+            line.fill(&mut score, at(0));
         }
         assert!(line.next(at(0), false).is_some());
         for _ in 0..5 {
-            line.fill(&mut score);
+            line.fill(&mut score, at(0));
         }
         let (chunk, marks) = line.next(at(3_000), false).unwrap();
         assert_eq!((chunk.epoch(), chunk.play_at()), (1, at(3_800)));

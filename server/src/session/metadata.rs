@@ -28,7 +28,7 @@ impl MetadataRole {
         }
         self.told = Some(current);
         let metadata = Some(describe(view, now));
-        Some(ServerState { metadata, controller: None }.into())
+        Some(ServerState { metadata, ..ServerState::default() }.into())
     }
 }
 

@@ -58,7 +58,7 @@ impl Scene {
     fn mark(&mut self, from: i64, title: &str) {
         let track =
             Track { title: title.to_owned(), duration_ms: Some(60_000), ..Track::default() };
-        let mark = TrackMark { from: at(from), track: Arc::new(track), progress_ms: 0 };
+        let mark = TrackMark { from: at(from), run: 0, track: Arc::new(track), progress_ms: 0 };
         self.stage.group.mark(mark, at(0));
     }
 

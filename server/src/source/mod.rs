@@ -10,6 +10,11 @@
 
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::Thread;
+use std::time::Duration;
+
+use protocol::message::Repeat;
 
 mod demo;
 mod downmix;
@@ -50,23 +55,137 @@ pub struct Pcm {
     pub resolution_bits: u32,
 }
 
+/// What a [`Source::read`] gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// The next samples.
+    Pcm(Pcm),
+    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again.
+    NotYet,
+    /// The music has ended. It stays so until a [`Source::jump`] succeeds.
+    End,
+}
+
+/// A stretch of one track, from where it begins to where something else does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Counts the runs of a source. The same track once more is another run, as is what follows a jump.
+    pub number: u64,
+    /// What is played.
+    pub track: Arc<Track>,
+    /// Position in the track at which the run begins, milliseconds.
+    pub from_ms: u64,
+}
+
+/// A change of what is played, as a person sees it: from what is *heard*, which was read seconds ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// To the track after that of this run.
+    Next {
+        /// [`Run::number`] of what is heard.
+        heard: u64,
+    },
+    /// To the track before that of this run; to the same from its beginning if there is none.
+    Previous {
+        /// [`Run::number`] of what is heard.
+        heard: u64,
+    },
+    /// To another position in the track of this run. Also what a party does that goes on after a pause.
+    Seek {
+        /// [`Run::number`] of what is heard.
+        heard: u64,
+        /// Milliseconds from the beginning. Past the end, it is the end.
+        position_ms: u64,
+    },
+    /// To an entry of [`Source::next_up`].
+    Entry {
+        /// [`Upcoming::id`].
+        id: u64,
+    },
+}
+
+/// What can be asked of a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// There is another track to go to.
+    pub skip: bool,
+    /// Positions in the present track can be gone to.
+    pub seek: bool,
+    /// There is a list, which can be repeated and shuffled.
+    pub order: bool,
+}
+
+/// In which order a list is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What comes after the last track, or after each.
+    pub repeat: Repeat,
+    /// Whether the order is random.
+    pub shuffle: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { repeat: Repeat::Off, shuffle: false }
+    }
+}
+
+/// A track that is to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upcoming {
+    /// Names the entry as long as it is in the list.
+    pub id: u64,
+    /// What is played then.
+    pub track: Arc<Track>,
+}
+
 /// An opened, checked stream of music.
 pub trait Source: Send {
-    /// The next samples, or `None` for good when the music has ended.
+    /// The next samples. What was read before lasts for `ahead` from now, by which a live source steers.
     ///
     /// Blocks for decoding only. A damaged stretch of a file is left out and a track that fails is
     /// passed over, each with a warning in the log.
     ///
     /// # Errors
     ///
-    /// Only when nothing can be played any more. Every call after that returns `Ok(None)`.
-    fn read(&mut self) -> Result<Option<Pcm>, SourceError>;
+    /// Only when nothing can be played any more. Every call after that returns [`Read::End`].
+    fn read(&mut self, ahead: Duration) -> Result<Read, SourceError>;
 
-    /// The track whose frames the next [`Source::read`] returns; after the end, the last one played.
+    /// The run whose frames the next [`Source::read`] returns; after the end, the last one.
     ///
-    /// No [`Pcm`] holds frames of two tracks.
-    fn track(&self) -> &Track;
+    /// No [`Pcm`] holds frames of two runs.
+    fn run(&self) -> &Run;
+
+    /// What can be asked of it, at present.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
+    /// Goes on somewhere else: what is read next is the beginning of a new run. Returns whether it does; if not, nothing
+    /// has changed.
+    fn jump(&mut self, _jump: Jump) -> bool {
+        false
+    }
+
+    /// In which order it plays.
+    fn order(&self) -> Order {
+        Order::default()
+    }
+
+    /// Plays in another order from the next track on. Ignored by what has no list.
+    fn set_order(&mut self, _order: Order) {}
+
+    /// The tracks after the one that is read, the next one first: [`NEXT_UP_MAX`] at most.
+    fn next_up(&self) -> Vec<Upcoming> {
+        Vec::new()
+    }
+
+    /// Names the thread to unpark when something is there after [`Read::NotYet`]. Called once, before anything is read.
+    fn wake(&mut self, _reader: Thread) {}
 }
+
+/// Most entries of [`Source::next_up`]: as many as a person looks through.
+pub const NEXT_UP_MAX: usize = 50;
 
 /// Opens everything `specs` names, in order, and decodes the beginning of each.
 ///

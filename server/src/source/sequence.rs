@@ -6,6 +6,8 @@
 //! changes, the old one is run empty and a new one begins.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -15,7 +17,8 @@ use super::metronome::Metronome;
 use super::resample::Resampler;
 use super::track::Track;
 use super::{
-    CHANNELS, Fault, PCM_FRAMES_MAX, Pcm, RATE_HZ, Source, SourceError, SourceName, SourceSpec,
+    CHANNELS, Fault, PCM_FRAMES_MAX, Pcm, RATE_HZ, Read, Run, Source, SourceError, SourceName,
+    SourceSpec,
 };
 
 /// Shortest list that may be looped, in frames of the sources: 10 ms at the lowest usual rate. Each round
@@ -96,6 +99,8 @@ pub(super) struct Sequence {
     looped: bool,
     /// Index of the item being decoded.
     current: usize,
+    /// What is made of it.
+    run: Arc<Run>,
     /// Frames the list has given since it last began.
     round_frames: u64,
     /// What went wrong last, and whose fault it was.
@@ -116,10 +121,12 @@ impl Sequence {
     pub(super) fn start(mut items: Vec<Item>, looped: bool) -> Result<Self, SourceError> {
         let first = items.first_mut().ok_or(SourceError::NoSource)?;
         let last_failure = first.rewind().err().map(|fault| (0, fault));
+        let run = Run { number: 0, track: Arc::new(first.track().clone()), from_ms: 0 };
         let mut sequence = Self {
             items,
             looped,
             current: 0,
+            run: Arc::new(run),
             round_frames: 0,
             last_failure,
             converter: None,
@@ -157,14 +164,14 @@ impl Sequence {
             self.flush()?;
         }
         if block.rate_hz == RATE_HZ {
-            self.ready.push(self.current, &block.samples, block.resolution_bits);
+            self.ready.push(&self.run, &block.samples, block.resolution_bits);
             return Ok(());
         }
         let converter = match &mut self.converter {
             Some(converter) => converter,
             none => none.insert(Converter::new(block.rate_hz)?),
         };
-        converter.push(self.current, &block.samples, &mut self.ready)
+        converter.push(&self.run, &block.samples, &mut self.ready)
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
@@ -185,6 +192,8 @@ impl Sequence {
             }
             self.round_frames = 0;
         }
+        let track = Arc::new(self.items[self.current].track().clone());
+        self.run = Arc::new(Run { number: self.run.number + 1, track, from_ms: 0 });
         // A failure here is that of a track without frames: the next step finds it ended and moves on.
         if let Err(fault) = self.items[self.current].rewind() {
             self.fail(fault);
@@ -215,35 +224,36 @@ impl Sequence {
 }
 
 impl Source for Sequence {
-    fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+    fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
         let Some(pcm) = self.ready.pop() else {
             return match self.end.replace(Ok(())) {
                 Some(Err(error)) => Err(error),
-                _ => Ok(None),
+                _ => Ok(Read::End),
             };
         };
-        // One ahead, so that `track` knows whose frames come next.
+        // One ahead, so that `run` knows whose frames come next.
         self.fill();
-        Ok(Some(pcm))
+        Ok(Read::Pcm(pcm))
     }
 
-    fn track(&self) -> &Track {
-        self.items[self.ready.item().unwrap_or(self.current)].track()
+    fn run(&self) -> &Run {
+        self.ready.run().unwrap_or(&self.run)
     }
 }
 
-/// Samples at the party's rate, cut to size and labelled with the item they belong to.
+/// Samples at the party's rate, cut to size and labelled with the run they belong to.
 #[derive(Default)]
-struct Ready(VecDeque<(usize, Pcm)>);
+struct Ready(VecDeque<(Arc<Run>, Pcm)>);
 
 impl Ready {
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn push(&mut self, item: usize, stereo: &[f32], resolution_bits: u32) {
+    fn push(&mut self, run: &Arc<Run>, stereo: &[f32], resolution_bits: u32) {
         for samples in stereo.chunks(PCM_FRAMES_MAX * CHANNELS) {
-            self.0.push_back((item, Pcm { samples: samples.to_vec(), resolution_bits }));
+            let pcm = Pcm { samples: samples.to_vec(), resolution_bits };
+            self.0.push_back((Arc::clone(run), pcm));
         }
     }
 
@@ -251,16 +261,16 @@ impl Ready {
         self.0.pop_front().map(|(_, pcm)| pcm)
     }
 
-    fn item(&self) -> Option<usize> {
-        self.0.front().map(|(item, _)| *item)
+    fn run(&self) -> Option<&Run> {
+        self.0.front().map(|(run, _)| run.as_ref())
     }
 }
 
-/// A resampler that remembers where in its output one item ends and the next begins.
+/// A resampler that remembers where in its output one run ends and the next begins.
 struct Converter {
     resampler: Resampler,
-    /// Output frame at which an item begins, and the item. In order; the first is being given out.
-    starts: VecDeque<(u64, usize)>,
+    /// Output frame at which a run begins, and the run. In order; the first is being given out.
+    starts: VecDeque<(u64, Arc<Run>)>,
     frames_out: u64,
 }
 
@@ -270,9 +280,9 @@ impl Converter {
         Ok(Self { resampler, starts: VecDeque::new(), frames_out: 0 })
     }
 
-    fn push(&mut self, item: usize, stereo: &[f32], ready: &mut Ready) -> Result<(), Fault> {
-        if self.starts.back().is_none_or(|(_, last)| *last != item) {
-            self.starts.push_back((self.resampler.position(), item));
+    fn push(&mut self, run: &Arc<Run>, stereo: &[f32], ready: &mut Ready) -> Result<(), Fault> {
+        if self.starts.back().is_none_or(|(_, last)| last.number != run.number) {
+            self.starts.push_back((self.resampler.position(), Arc::clone(run)));
         }
         let mut converted = Vec::new();
         self.resampler.push(stereo, &mut converted)?;
@@ -288,12 +298,12 @@ impl Converter {
     }
 
     fn hand_out(&mut self, mut converted: &[f32], ready: &mut Ready) {
-        while let Some(&(_, item)) = self.starts.front() {
+        while let Some((_, run)) = self.starts.front() {
             let next_start = self.starts.get(1).map_or(u64::MAX, |(start, _)| *start);
             let frames = next_start.saturating_sub(self.frames_out);
             let samples = usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(CHANNELS);
             let (now, later) = converted.split_at(samples.min(converted.len()));
-            ready.push(item, now, 24);
+            ready.push(run, now, 24);
             self.frames_out += (now.len() / CHANNELS) as u64;
             converted = later;
             if self.frames_out < next_start {

@@ -2,10 +2,12 @@
 //! frame tells where it comes from.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::time::ServerTime;
 use server::sans_io::{Ask, Connection, House, Next, Party, Say};
-use server::source::{Pcm, RATE_HZ, Source, SourceError, Track};
+use server::source::{Pcm, RATE_HZ, Read, Run, Source, SourceError, Track};
 
 use super::clock::SimClock;
 use super::seat::Message;
@@ -32,10 +34,11 @@ impl Origin {
     /// A server that starts with its clock as it is. With an `instance`, edges may follow.
     pub(super) fn new(clock: SimClock, instance: Option<u64>) -> Self {
         let samples = (0..LOOP_FRAMES).flat_map(|n| quantized(n as f64 / f64::from(RATE_HZ)));
+        let track = Track { title: "Rotation".to_owned(), ..Track::default() };
         let source = Rotation {
             at: 0,
             samples: samples.collect(),
-            track: Track { title: "Rotation".to_owned(), ..Track::default() },
+            run: Run { track: Arc::new(track), ..Run::default() },
         };
         let source = Box::new(source);
         let party = match instance {
@@ -114,21 +117,21 @@ pub(super) fn poll(
 struct Rotation {
     at: i64,
     samples: Vec<f32>,
-    track: Track,
+    run: Run,
 }
 
 impl Source for Rotation {
-    fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+    fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
         let frames = self.at..self.at + READ_FRAMES;
         self.at = frames.end;
         let sample =
             |frame: i64, channel| self.samples[(frame % LOOP_FRAMES * 2) as usize + channel];
         let samples = frames.flat_map(|frame| [sample(frame, 0), sample(frame, 1)]).collect();
-        Ok(Some(Pcm { samples, resolution_bits: 16 }))
+        Ok(Read::Pcm(Pcm { samples, resolution_bits: 16 }))
     }
 
-    fn track(&self) -> &Track {
-        &self.track
+    fn run(&self) -> &Run {
+        &self.run
     }
 }
 

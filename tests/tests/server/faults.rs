@@ -10,7 +10,7 @@ use e2e::http::get;
 use serde_json::{Value, json};
 use server::config::Config;
 use server::server::Server;
-use server::source::{CHANNELS, Pcm, RATE_HZ, Source, SourceError, Track};
+use server::source::{CHANNELS, Pcm, RATE_HZ, Read, Run, Source, SourceError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -264,29 +264,29 @@ async fn a_handshake_that_comes_byte_by_byte_is_a_handshake() -> Result<()> {
 pub(crate) struct Moody {
     /// Blocks until the test hangs up.
     mood: mpsc::Receiver<mpsc::Receiver<()>>,
-    track: Track,
+    run: Run,
 }
 
 impl Moody {
     /// One that sounds. What is sent to it makes it silent until the other end is dropped.
     pub(crate) fn new() -> (mpsc::SyncSender<mpsc::Receiver<()>>, Self) {
         let (calm, mood) = mpsc::sync_channel(1);
-        (calm, Self { mood, track: Track::default() })
+        (calm, Self { mood, run: Run::default() })
     }
 }
 
 impl Source for Moody {
-    fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+    fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
         if let Ok(silence) = self.mood.try_recv() {
             // An error is the end of the silence.
             let _ = silence.recv();
         }
         let samples = vec![0.25; 480 * CHANNELS];
-        Ok(Some(Pcm { samples, resolution_bits: 16 }))
+        Ok(Read::Pcm(Pcm { samples, resolution_bits: 16 }))
     }
 
-    fn track(&self) -> &Track {
-        &self.track
+    fn run(&self) -> &Run {
+        &self.run
     }
 }
 
@@ -357,17 +357,17 @@ async fn a_silent_source_delays_nobody_and_the_music_goes_on_after_it() -> Resul
 /// A source that fails for good after some blocks of 10 ms.
 struct Doomed {
     blocks: u32,
-    track: Track,
+    run: Run,
 }
 
 impl Source for Doomed {
-    fn read(&mut self) -> Result<Option<Pcm>, SourceError> {
+    fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
         self.blocks = self.blocks.checked_sub(1).ok_or(SourceError::NoSource)?;
-        Ok(Some(Pcm { samples: vec![0.25; 480 * CHANNELS], resolution_bits: 16 }))
+        Ok(Read::Pcm(Pcm { samples: vec![0.25; 480 * CHANNELS], resolution_bits: 16 }))
     }
 
-    fn track(&self) -> &Track {
-        &self.track
+    fn run(&self) -> &Run {
+        &self.run
     }
 }
 
@@ -398,7 +398,7 @@ async fn hears_the_end_once(mut client: Client) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_fails_ends_the_stream_of_everybody_once() -> Result<()> {
-    let source = Box::new(Doomed { blocks: 300, track: Track::default() });
+    let source = Box::new(Doomed { blocks: 300, run: Run::default() });
     let server = start_with(source).await?;
     let port = server.local_addr().port();
     let url = format!("ws://127.0.0.1:{port}/sendspin");

@@ -171,7 +171,7 @@ fn try_to_play(bytes: &[u8]) {
     let path = folder.write("any", bytes);
     if let Ok(mut source) = open_files(&[&path], true) {
         for _ in 0..100 {
-            if !matches!(source.read(), Ok(Some(_))) {
+            if !matches!(source.read(Duration::ZERO), Ok(Read::Pcm(_))) {
                 break;
             }
         }

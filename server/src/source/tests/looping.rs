@@ -62,8 +62,8 @@ fn files_follow_each_other_without_a_gap_and_under_their_names() {
     let mut source = open_files(&[&first, &second], false).unwrap();
     let (mut heard, mut titles) = (Vec::new(), Vec::new());
     loop {
-        let title = source.track().title.clone();
-        let Some(pcm) = source.read().unwrap() else {
+        let title = source.run().track.title.clone();
+        let Some(pcm) = next(source.as_mut()) else {
             break;
         };
         titles.extend(vec![title; pcm.samples.len() / CHANNELS]);
@@ -72,8 +72,8 @@ fn files_follow_each_other_without_a_gap_and_under_their_names() {
     assert_same(&heard, &as_samples(&ramp(7_500)), "both files");
     assert!(titles[..5_000].iter().all(|title| title == "first"));
     assert!(titles[5_000..].iter().all(|title| title == "second"));
-    assert_eq!(source.track().title, "second");
-    assert_eq!(source.read().unwrap(), None);
+    assert_eq!(source.run().track.title, "second");
+    assert_eq!(next(source.as_mut()), None);
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn the_resampler_runs_through_a_change_of_track() {
     let mut source = open_files(&[&paths[0], &paths[1]], false).unwrap();
     let (mut heard, mut first_track) = (Vec::new(), 0);
     loop {
-        let first = source.track().title == "a";
-        let Some(pcm) = source.read().unwrap() else {
+        let first = source.run().track.title == "a";
+        let Some(pcm) = next(source.as_mut()) else {
             break;
         };
         first_track += if first { pcm.samples.len() / CHANNELS } else { 0 };
@@ -120,9 +120,9 @@ fn tracks_of_different_rates_keep_their_lengths() {
 fn without_a_loop_the_music_ends_and_stays_ended() {
     let mut source = open_files(&[&fixture("ramp-48k-16.flac")], false).unwrap();
     assert_eq!(samples(&read(source.as_mut(), usize::MAX)).len(), 14_400 * CHANNELS);
-    assert_eq!(source.read().unwrap(), None);
-    assert_eq!(source.read().unwrap(), None);
-    assert_eq!(source.track().title, "Tone");
+    assert_eq!(next(source.as_mut()), None);
+    assert_eq!(next(source.as_mut()), None);
+    assert_eq!(source.run().track.title, "Tone");
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn a_file_that_turns_bad_is_passed_over_and_the_others_play_on() {
     // Written over in place, so the open file itself changes.
     std::fs::write(&bad, b"no longer music").unwrap();
     // What had been read of it before may still be heard.
-    while source.track().title == "bad" {
-        source.read().unwrap();
+    while source.run().track.title == "bad" {
+        next(source.as_mut());
     }
     let heard = samples(&read(source.as_mut(), 6_000));
     let expected = as_samples(&ramp(2_000)).repeat(3);
     assert_same(&heard[..expected.len()], &expected, "three rounds");
-    assert_eq!(source.track().title, "good");
+    assert_eq!(source.run().track.title, "good");
 }
 
 #[test]
@@ -160,13 +160,13 @@ fn when_every_file_has_turned_bad_the_party_is_told_and_ends() {
     let mut source = open_files(&[&path], true).unwrap();
     std::fs::write(&path, b"no longer music").unwrap();
     let error = loop {
-        match source.read() {
-            Ok(pcm) => assert!(pcm.is_some(), "it may not end without a word"),
+        match source.read(Duration::ZERO) {
+            Ok(read) => assert_ne!(read, Read::End, "it may not end without a word"),
             Err(error) => break error.to_string(),
         }
     };
     assert!(error.starts_with("nothing left to play: ") && error.contains("bad.wav"), "{error}");
-    assert_eq!(source.read().unwrap(), None);
+    assert_eq!(next(source.as_mut()), None);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_loop_too_short_to_follow_is_refused_and_plays_once() {
     let mut once = open_files(&[&path], false).unwrap();
     assert_eq!(samples(&read(once.as_mut(), usize::MAX)), as_samples(&ramp(100)));
     let mut looped = open_files(&[&path], true).unwrap();
-    assert!(looped.read().unwrap().is_some());
-    let error = looped.read().unwrap_err().to_string();
+    assert!(next(looped.as_mut()).is_some());
+    let error = looped.read(Duration::ZERO).unwrap_err().to_string();
     assert!(error.contains("shorter than 10 ms"), "{error}");
 }

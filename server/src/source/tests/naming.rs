@@ -48,7 +48,7 @@ fn an_empty_list_is_an_error() {
 fn tags_are_read_from_every_format_that_has_them() {
     for name in ["tone-44k1.mp3", "tone-44k1.m4a", "tone-44k1.ogg", "ramp-48k-16.flac"] {
         let source = open_files(&[&fixture(name)], false).unwrap();
-        let track = source.track();
+        let track = source.run().track;
         assert_eq!(track.title, "Tone", "{name}");
         assert_eq!(track.artist.as_deref(), Some("Partyline"), "{name}");
         assert_eq!(track.album.as_deref(), Some("Fixtures"), "{name}");
@@ -64,9 +64,9 @@ fn a_file_without_tags_is_called_by_its_name() {
     let folder = Folder::new();
     let wav = Wav::of_i16(48_000, 2, ramp(4_800).into_iter()).bytes();
     let source = open_files(&[&folder.write("My\nSong.live.wav", &wav)], false).unwrap();
-    assert_eq!(source.track().title, "My Song.live");
-    assert_eq!(source.track().artist, None);
-    assert_eq!(source.track().duration_ms, Some(100));
+    assert_eq!(source.run().track.title, "My Song.live");
+    assert_eq!(source.run().track.artist, None);
+    assert_eq!(source.run().track.duration_ms, Some(100));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn the_short_tag_at_the_end_of_an_mp3_gives_way_to_the_full_one() {
     }
     bytes.push(255);
     let source = open_files(&[&folder.write("both.mp3", &bytes)], false).unwrap();
-    assert_eq!(source.track().title, "Tone");
-    assert_eq!(source.track().artist.as_deref(), Some("Partyline"));
-    assert_eq!(source.track().year, Some(2026));
+    assert_eq!(source.run().track.title, "Tone");
+    assert_eq!(source.run().track.artist.as_deref(), Some("Partyline"));
+    assert_eq!(source.run().track.year, Some(2026));
 }
