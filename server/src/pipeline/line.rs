@@ -9,9 +9,9 @@ use std::time::Duration;
 use protocol::audio::FrameIndex;
 use protocol::time::{ServerSpan, ServerTime};
 
+use super::LEAD_MAX;
 use super::chunker::Chunker;
 use super::timeline::PartyTimeline;
-use super::{CHUNK_FRAMES, LEAD_MAX};
 use crate::fanout::chunk::Chunk;
 use crate::fanout::hub::Hub;
 use crate::group::TrackMark;

@@ -48,7 +48,7 @@ fn an_empty_list_is_an_error() {
 fn tags_are_read_from_every_format_that_has_them() {
     for name in ["tone-44k1.mp3", "tone-44k1.m4a", "tone-44k1.ogg", "ramp-48k-16.flac"] {
         let source = open_files(&[&fixture(name)], false).unwrap();
-        let track = source.run().track;
+        let track = &source.run().track;
         assert_eq!(track.title, "Tone", "{name}");
         assert_eq!(track.artist.as_deref(), Some("Partyline"), "{name}");
         assert_eq!(track.album.as_deref(), Some("Fixtures"), "{name}");
