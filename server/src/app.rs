@@ -8,6 +8,7 @@ use axum::middleware;
 use axum::routing::get;
 use tokio::sync::{mpsc, watch};
 
+use crate::control::{self, Command, Control, Denied};
 use crate::fanout::count::Roster;
 use crate::fanout::hub::Hub;
 use crate::http::gate::Gate;
@@ -32,6 +33,8 @@ pub(crate) struct App {
     pub(crate) dispatcher: Dispatcher,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// What is asked of what makes the sound.
+    pub(crate) control: Arc<Control>,
     /// Connections so far.
     pub(crate) accepted: AtomicU64,
     /// What time it is.
@@ -40,6 +43,26 @@ pub(crate) struct App {
     pub(crate) shutdown: watch::Receiver<bool>,
     /// Never used: it is gone when the routes and the last connection are, which is how the server knows.
     pub(crate) _alive: mpsc::Sender<()>,
+}
+
+impl App {
+    /// Does what somebody asked for who may.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], in words for whoever asked.
+    pub(crate) fn obey(&self, command: &Command) -> Result<(), Denied> {
+        if let Command::Source(request) = command {
+            self.control.ask(*request, &self.hub.stage().group.view(self.clock.now()))?;
+            self.roster.demand().poke();
+            return Ok(());
+        }
+        self.hub.update_players(|players| {
+            let done = control::set_players(players, command);
+            let is_news = done.is_ok();
+            (done, is_news)
+        })
+    }
 }
 
 /// What guests reach. Without a port of its own, what concerns those who run the server as well.

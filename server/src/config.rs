@@ -1,5 +1,8 @@
 //! The command line as plain values.
 
+use protocol::message::Rights;
+
+use crate::rights::{HostKey, Rules};
 use crate::source::SourceSpec;
 
 /// One binary that turns any audio into a party URL.
@@ -54,6 +57,16 @@ pub struct Config {
     #[arg(long)]
     pub ops_port: Option<u16>,
 
+    /// The secret in the link that makes whoever opens it the host: letters, digits, `-` and `_`, twelve at least. Without
+    /// it, one is made at each start. Better given as the environment variable, which other users cannot see.
+    #[arg(long, value_name = "KEY", env = "PARTYLINE_HOST_KEY", hide_env_values = true)]
+    pub host_key: Option<HostKey>,
+
+    /// What guests may do beside listening as loud as they like: `may=nothing`, `may=volume` (the volume of all),
+    /// `may=skip` (that, and the next track), or `may=all`.
+    #[arg(long, default_value = "may=nothing", value_parser = guests)]
+    pub guests: Rights,
+
     /// Print the address as a QR code even when standard error is not a terminal.
     #[arg(long)]
     pub qr: bool,
@@ -62,6 +75,28 @@ pub struct Config {
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     pub cluster: crate::cluster::Cluster,
+}
+
+impl Config {
+    /// Who may do what.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules::new(self.guests, self.host_key.as_ref())
+    }
+}
+
+/// Why a value of `--guests` is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected may=nothing, may=volume, may=skip or may=all")]
+pub struct GuestsError;
+
+fn guests(value: &str) -> Result<Rights, GuestsError> {
+    match value {
+        "may=nothing" => Ok(Rights::Listen),
+        "may=volume" => Ok(Rights::Volume),
+        "may=skip" => Ok(Rights::Skip),
+        "may=all" => Ok(Rights::All),
+        _ => Err(GuestsError),
+    }
 }
 
 /// Longest party name, in characters: it has to fit on a phone's screen.

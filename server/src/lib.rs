@@ -8,7 +8,9 @@
 //! | `app` | which path leads where | |
 //! | `http` | WebSocket, status, the embedded page | sockets, clock |
 //! | `session` | one connection's side of the protocol | pure |
-//! | `group` | what the party plays | pure |
+//! | `group` | what the party plays, and who plays it how loud | pure |
+//! | `control` | what people ask of it, on its way to the source | pure, but for a lock |
+//! | [`rights`] | who may ask for what | randomness |
 //! | `fanout` | chunks for everyone, a queue for each listener | pure, but for a lock in `hub` and `count` |
 //! | `pipeline` | samples to chunks to stamps to bytes | pure, but for the thread in `pump` |
 //! | [`cluster`] | the same beyond one process: what is asked for on the command line | names, files |
@@ -33,6 +35,7 @@ mod bucket;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 pub mod config;
+mod control;
 mod fanout;
 mod group;
 mod host_clock;
@@ -40,6 +43,7 @@ mod http;
 mod metrics;
 mod party_clock;
 mod pipeline;
+pub mod rights;
 pub mod sans_io;
 pub mod server;
 mod session;

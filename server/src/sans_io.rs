@@ -40,7 +40,11 @@ impl Party {
             source,
             line: Line::default(),
             hub: Hub::new(
-                Identity { server_id: name.to_owned(), name: name.to_owned() },
+                Identity {
+                    server_id: name.to_owned(),
+                    name: name.to_owned(),
+                    ..Identity::default()
+                },
                 Group::new(name.to_owned(), name.to_owned()),
             ),
             accepted: AtomicU64::new(0),

@@ -152,7 +152,7 @@ impl Server {
             }
             None => None,
         };
-        let Venue { hub, demand, clock, metrics } = studio.venue.clone();
+        let Venue { hub, demand, clock, metrics, control } = studio.venue.clone();
         let (shutdown, told) = watch::channel(false);
         let (alive, connections) = mpsc::channel(1);
         let gate = Arc::new(Gate::new(Limits {
@@ -167,6 +167,7 @@ impl Server {
             roster: Arc::new(Roster::new(demand)),
             clock,
             metrics,
+            control,
             accepted: AtomicU64::new(0),
             shutdown: told.clone(),
             _alive: alive,
@@ -214,7 +215,8 @@ pub(crate) async fn open_sources(config: &Config) -> Result<Box<dyn Source>, Sta
 
 /// Who this is, at this port.
 pub(crate) fn identity(config: &Config, port: u16) -> Identity {
-    Identity { server_id: server_id(&config.name, port), name: config.name.clone() }
+    let rules = config.rules();
+    Identity { server_id: server_id(&config.name, port), name: config.name.clone(), rules }
 }
 
 /// Binds the port.

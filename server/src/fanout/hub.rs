@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use super::chunk::Chunk;
 use super::ring::{Ring, Rings};
 use super::stage::Stage;
-use crate::group::{Group, TrackMark};
+use crate::group::players::Players;
+use crate::group::{Group, Offer, TrackMark};
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
 
@@ -26,7 +27,12 @@ impl Hub {
     pub(crate) fn new(identity: Identity, group: Group) -> Self {
         let identity = Arc::new(identity);
         Self {
-            stage: RwLock::new(Stage { rings: Rings::default(), group, identity }),
+            stage: RwLock::new(Stage {
+                rings: Rings::default(),
+                group,
+                players: Players::default(),
+                identity,
+            }),
             changes: watch::Sender::new(0),
             chunks: watch::Sender::new(0),
             upheavals: watch::Sender::new(0),
@@ -63,8 +69,7 @@ impl Hub {
     pub(crate) fn publish(&self, chunk: Chunk, marks: Vec<TrackMark>, now: ServerTime) {
         let chunk = Arc::new(chunk);
         let mut stage = self.write();
-        let is_news = !marks.is_empty() || !stage.group.has_begun();
-        stage.group.begin();
+        let is_news = stage.group.begin(now) || !marks.is_empty();
         for mark in marks {
             stage.group.mark(mark, now);
         }
@@ -84,6 +89,23 @@ impl Hub {
         announce(&self.changes);
     }
 
+    /// What is there and has not been heard is void: listeners are told to forget it. Either there will be other chunks
+    /// soon, or the party stands still at a position in the track, milliseconds.
+    pub(crate) fn cut(&self, now: ServerTime, stops_at: Option<u64>) {
+        let mut stage = self.write();
+        stage.rings.all_mut().for_each(Ring::clear);
+        stage.group.cut(now, stops_at);
+        drop(stage);
+        announce(&self.changes);
+    }
+
+    /// What can be asked of the group, and what it will play.
+    pub(crate) fn offer(&self, offer: Offer) {
+        if self.write().group.offer(offer) {
+            announce(&self.changes);
+        }
+    }
+
     /// Adds a chunk that is there in `format` only, if it is heard after those that are there.
     pub(crate) fn publish_made(&self, format: WireFormat, chunk: Chunk, now: ServerTime) {
         let mut stage = self.write();
@@ -101,6 +123,15 @@ impl Hub {
     pub(crate) fn update(&self, change: impl FnOnce(&mut Group)) {
         change(&mut self.write().group);
         announce(&self.changes);
+    }
+
+    /// Lets `change` bring the list of players up to date. It says whether others have to know.
+    pub(crate) fn update_players<T>(&self, change: impl FnOnce(&mut Players) -> (T, bool)) -> T {
+        let (result, is_news) = change(&mut self.write().players);
+        if is_news {
+            announce(&self.changes);
+        }
+        result
     }
 
     /// Begins anew: another party, or the same one on another clock. All connections end, and are welcome to come again.

@@ -13,7 +13,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use protocol::message::{ServerMessage, StreamFormat, StreamStart, UnstampedTimeReply};
+use protocol::message::{
+    ServerMessage, StreamClear, StreamFormat, StreamStart, UnstampedTimeReply,
+};
 use protocol::time::{ServerSpan, ServerTime};
 
 use super::audio_lane::{AudioLane, AudioTerms, LaneOutput};
@@ -228,6 +230,7 @@ impl Outbox {
         match output {
             LaneOutput::Send(chunk) => Output::Audio(chunk, lane.format()),
             LaneOutput::Restarted => Output::Message(stream_start(lane.format())),
+            LaneOutput::Cleared => Output::Message(stream_clear()),
             LaneOutput::Wait(until, why) => {
                 Output::Wait(Wait { until, for_chunk: until.is_none(), why })
             }
@@ -238,6 +241,10 @@ impl Outbox {
 fn stream_start(format: WireFormat) -> ServerMessage {
     let format = StreamFormat { format: format.audio_format(), codec_header: None };
     StreamStart { player: Some(format), server_transmitted: None }.into()
+}
+
+fn stream_clear() -> ServerMessage {
+    StreamClear { roles: Some(vec!["player".to_owned()]), server_transmitted: None }.into()
 }
 
 fn is_stream(message: &ServerMessage) -> bool {
@@ -253,6 +260,7 @@ fn overtakes(new: &ServerMessage, queued: &ServerMessage) -> bool {
         (ServerMessage::State(new), ServerMessage::State(queued)) => {
             new.metadata.is_some() == queued.metadata.is_some()
                 && new.controller.is_some() == queued.controller.is_some()
+                && new.party.is_some() == queued.party.is_some()
         }
         _ => false,
     }

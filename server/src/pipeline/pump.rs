@@ -74,10 +74,17 @@ impl Drop for Pump {
 }
 
 fn run(mut source: Box<dyn Source>, mut line: Line, venue: &Venue, stop: &AtomicBool) {
-    let Venue { hub, demand, metrics, .. } = venue;
+    let Venue { hub, demand, metrics, control, .. } = venue;
+    line.tell(source.as_ref(), hub);
     while !stop.load(Ordering::Acquire) {
-        if demand.listening() == 0 {
+        while let Some(request) = control.take() {
+            line.handle_request(request, source.as_mut(), (hub, host_clock::now()));
+        }
+        let is_unheard = demand.listening() == 0;
+        if is_unheard {
             line.pause();
+        }
+        if is_unheard || line.stands_still() {
             thread::park();
             continue;
         }
@@ -90,7 +97,6 @@ fn run(mut source: Box<dyn Source>, mut line: Line, venue: &Venue, stop: &Atomic
         metrics.decoding.inc_by((host_clock::now::<ServerClock>() - began).as_secs_f64());
         if !has_more {
             tracing::info!("the source has ended");
-            return;
         }
     }
 }

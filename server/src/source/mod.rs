@@ -15,6 +15,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use protocol::message::Repeat;
+use serde::{Deserialize, Serialize};
 
 mod demo;
 mod downmix;
@@ -105,7 +106,7 @@ pub enum Jump {
 }
 
 /// What can be asked of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
     /// There is another track to go to.
     pub skip: bool,
@@ -116,7 +117,7 @@ pub struct Abilities {
 }
 
 /// In which order a list is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// What comes after the last track, or after each.
     pub repeat: Repeat,

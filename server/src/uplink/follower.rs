@@ -411,7 +411,11 @@ impl Follower {
     fn show(&mut self, state: State, hub: &Hub) {
         self.shown = Some((state.instance, state.edition));
         self.is_open = false;
-        let identity = Identity { server_id: state.server_id, name: state.name };
+        let identity = Identity {
+            server_id: state.server_id,
+            name: state.name,
+            rules: state.rules,
+        };
         begin(hub, identity, state.group_id, state.program);
         self.lanes.iter_mut().for_each(|lane| lane.reassembly = Reassembly::default());
     }
@@ -556,7 +560,7 @@ mod tests {
 
     impl Scene {
         fn connected() -> Self {
-            let identity = Identity { server_id: String::new(), name: String::new() };
+            let identity = Identity::default();
             let hub = Hub::new(identity, Group::new(String::new(), String::new()));
             let mut follower = Follower::new("edge", PartyClock::followed(), host(0));
             follower.handle_connected(host(0));

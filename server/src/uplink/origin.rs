@@ -145,6 +145,7 @@ impl Origin {
             edition: self.edition,
             server_id: stage.identity.server_id.clone(),
             name: stage.identity.name.clone(),
+            rules: stage.identity.rules.clone(),
             group_id: stage.group.id().to_owned(),
             program: stage.group.program().clone(),
         }
@@ -208,9 +209,13 @@ mod tests {
         let mut rings = Rings::default();
         // Twenty chunks of 50 ms.
         fill_all(&mut rings, at(1_000), at(2_000), at(0));
-        let identity = Identity { server_id: "s".to_owned(), name: "n".to_owned() };
+        let identity = Identity {
+            server_id: "s".to_owned(),
+            name: "n".to_owned(),
+            ..Identity::default()
+        };
         let group = Group::new("g".to_owned(), "n".to_owned());
-        Stage { rings, group, identity: Arc::new(identity) }
+        Stage { rings, group, players: Players::default(), identity: Arc::new(identity) }
     }
 
     fn present(millis: i64, here: usize, stage: &Stage) -> Present<'_> {

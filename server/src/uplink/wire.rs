@@ -14,9 +14,10 @@ use crate::fanout::chunk::Chunk;
 use crate::group::Program;
 use crate::pipeline::encoder::WireFormat;
 use crate::pipeline::timeline::Stamp;
+use crate::rights::Rules;
 
 /// Version of what is said here. The two must have the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Longest control message, in bytes. A state with all tracks it can hold has less.
 pub(crate) const CONTROL_BYTES_MAX: usize = 256 << 10;
@@ -103,6 +104,8 @@ pub(crate) struct State {
     pub(crate) server_id: String,
     /// The party's name.
     pub(crate) name: String,
+    /// Who may do what.
+    pub(crate) rules: Rules,
     /// The group's id.
     pub(crate) group_id: String,
     /// What plays.
