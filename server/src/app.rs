@@ -14,7 +14,7 @@ use crate::fanout::hub::Hub;
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
-use crate::http::{assets, headers, ops, socket, status};
+use crate::http::{api, assets, headers, ops, socket, status};
 use crate::metrics::Metrics;
 use crate::party_clock::PartyClock;
 
@@ -70,6 +70,7 @@ pub(crate) fn app(state: Arc<App>, with_ops: bool) -> Router {
     let guests = Router::new()
         .route("/sendspin", get(socket::upgrade))
         .route("/api/status", get(status::get))
+        .merge(api::routes())
         .fallback(assets::get);
     let all = if with_ops { guests.merge(ops::routes()) } else { guests };
     all.layer(middleware::from_fn(headers::secure)).with_state(state)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 use server::config::Config;
+use server::rights::HostKey;
 use server::server::{Server, StartError, join_url, url};
 #[cfg(feature = "cluster")]
 use server::workers::Coordinator;
@@ -77,7 +78,16 @@ fn allow_descriptors(config: &Config) {
     }
 }
 
-async fn run(config: Config) -> anyhow::Result<ExitCode> {
+async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "cluster")]
+    let has_host = !config.cluster.is_edge();
+    #[cfg(not(feature = "cluster"))]
+    let has_host = true;
+    if config.host_key.is_none() && has_host {
+        config.host_key = Some(HostKey::random()?);
+    }
+    // An edge's host is its origin's.
+    let host_key = config.host_key.clone().filter(|_| has_host);
     let (host, show_qr) = (config.host.clone(), config.qr || io::stderr().is_terminal());
     let mut signals = Signals::new()?;
     #[cfg(feature = "cluster")]
@@ -100,6 +110,11 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {}", url(&host, address.port()))?;
     stdout.flush()?;
+    if let Some(key) = host_key {
+        // On standard output, as logs are kept and passed around. Who started it may have stopped reading.
+        let _ = writeln!(stdout, "host link: {}", key.link(&join_url(&host, address)));
+    }
+    let _ = stdout.flush();
     if show_qr && !is_worker {
         invite(&join_url(&host, address))?;
     }

@@ -9,7 +9,7 @@ use super::chunk::Chunk;
 use super::ring::{Ring, Rings};
 use super::stage::Stage;
 use crate::group::players::Players;
-use crate::group::{Group, Offer, TrackMark};
+use crate::group::{Group, Offer, Program, TrackMark};
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
 
@@ -117,6 +117,30 @@ impl Hub {
         ring.push(Arc::new(chunk), now);
         drop(stage);
         announce(&self.chunks);
+    }
+
+    /// What an origin plays is `program`.
+    pub(crate) fn follow(&self, program: Program) {
+        let mut stage = self.write();
+        if program.cuts() > stage.group.cuts() {
+            stage.rings.all_mut().for_each(Ring::clear);
+        }
+        stage.group.follow(program);
+        drop(stage);
+        announce(&self.changes);
+    }
+
+    /// Something has come that was made after so many cuts. Returns whether it is not void: there have been no more.
+    pub(crate) fn follow_cuts(&self, cuts: u64, now: ServerTime) -> bool {
+        let known = self.stage().group.cuts();
+        if cuts > known {
+            let mut stage = self.write();
+            stage.rings.all_mut().for_each(Ring::clear);
+            stage.group.follow_cuts(cuts, now);
+            drop(stage);
+            announce(&self.changes);
+        }
+        cuts >= known
     }
 
     /// Lets `change` bring the group up to date.

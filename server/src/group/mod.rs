@@ -73,6 +73,13 @@ pub(crate) struct Program {
     marks: VecDeque<TrackMark>,
 }
 
+impl Program {
+    /// How often what was ahead became void.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts
+    }
+}
+
 /// What is true of a group at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct View<'a> {
@@ -116,6 +123,8 @@ impl Group {
     /// From now on it plays `program`, and who makes the sound is there.
     pub(crate) fn follow(&mut self, mut program: Program) {
         program.marks.truncate(MARKS_MAX);
+        // What was made after a cut may come before the news of it.
+        program.cuts = program.cuts.max(self.program.cuts);
         self.program = program;
         self.away = None;
     }
@@ -160,6 +169,12 @@ impl Group {
             self.program.ends = Some(now);
             self.program.marks.iter_mut().for_each(|mark| mark.progress_ms = position_ms);
         }
+    }
+
+    /// There have been so many cuts where the sound is made, the last of them before `now`.
+    pub(crate) fn follow_cuts(&mut self, cuts: u64, now: ServerTime) {
+        self.stay(now);
+        self.program.cuts = cuts;
     }
 
     /// How often that has happened.

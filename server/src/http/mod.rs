@@ -1,6 +1,7 @@
 //! Everything that speaks HTTP.
 
 pub(crate) mod accept;
+pub(crate) mod api;
 pub(crate) mod assets;
 pub(crate) mod gate;
 pub(crate) mod headers;

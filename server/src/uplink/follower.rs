@@ -209,7 +209,7 @@ impl Follower {
                 come_back(hub);
                 if state.edition >= edition {
                     self.shown = Some((instance, state.edition));
-                    hub.update(|group| group.follow(state.program));
+                    hub.follow(state.program);
                 }
             }
             _ => {
@@ -472,6 +472,10 @@ impl Follower {
         let mut wrong = None;
         for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
             while let Some(raw) = lane.reassembly.pop(party_now) {
+                // Its cut may overtake the state that tells of it; what was made before is void.
+                if !hub.follow_cuts(raw.header.cuts, party_now) {
+                    continue;
+                }
                 match wire::chunk(format, &raw.header, &raw.message) {
                     Ok(chunk) => hub.publish_made(format, chunk, party_now),
                     Err(error) => wrong = Some(error),

@@ -163,7 +163,7 @@ impl Origin {
         let count = fetch_count(&Fetch { from: begins, ..*fetch });
         numbered
             .take(usize::try_from(count).unwrap_or(usize::MAX))
-            .map(|(cursor, chunk)| self.numbered(cursor, chunk))
+            .map(|(cursor, chunk)| self.numbered(cursor, chunk, stage))
             .collect()
     }
 
@@ -174,14 +174,16 @@ impl Origin {
         format: WireFormat,
         stage: &Stage,
     ) -> Option<Numbered> {
-        Some(self.numbered(cursor, stage.rings.of(format).get(cursor)?))
+        Some(self.numbered(cursor, stage.rings.of(format).get(cursor)?, stage))
     }
 
-    fn numbered(&self, cursor: Cursor, chunk: &Arc<Chunk>) -> Numbered {
+    fn numbered(&self, cursor: Cursor, chunk: &Arc<Chunk>, stage: &Stage) -> Numbered {
         let header = ChunkHeader {
             instance: self.instance,
             number: cursor.number(),
             epoch: chunk.epoch(),
+            // What is in the ring was made after the last one.
+            cuts: stage.group.cuts(),
             end: chunk.end(),
         };
         Numbered { header, chunk: Arc::clone(chunk) }
@@ -203,6 +205,7 @@ mod tests {
     use crate::fanout::fixture::{at, fill_all};
     use crate::fanout::ring::Rings;
     use crate::group::Group;
+    use crate::group::players::Players;
     use crate::session::Identity;
 
     fn stage() -> Stage {

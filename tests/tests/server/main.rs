@@ -3,6 +3,7 @@
 //! Every wait has a limit, every server picks its own port, and nothing sleeps.
 
 mod audio;
+mod control;
 mod edges;
 mod faults;
 mod greeting;
