@@ -205,7 +205,8 @@ mod tests {
         let mut group = Group::new("id".to_owned(), "name".to_owned());
         let control = Control::default();
         let now = ServerTime::from_micros(0);
-        for request in [Request::Next, Request::Seek(1), Request::Shuffle(true), Request::Entry(1)] {
+        for request in [Request::Next, Request::Seek(1), Request::Shuffle(true), Request::Entry(1)]
+        {
             assert_eq!(control.ask(request, &group.view(now)), Err(Denied::Impossible));
         }
         assert_eq!(control.ask(Request::Pause, &group.view(now)), Ok(()));

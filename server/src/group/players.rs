@@ -187,7 +187,8 @@ fn spread(before: &[f64], target: f64) -> Vec<f64> {
     // Each round but the last puts one more at its limit.
     for _ in 0..=before.len() {
         let missing = target * after.len() as f64 - after.iter().sum::<f64>();
-        let is_free = |volume: &f64| if missing > 0.0 { *volume < VOLUME_MAX } else { *volume > 0.0 };
+        let is_free =
+            |volume: &f64| if missing > 0.0 { *volume < VOLUME_MAX } else { *volume > 0.0 };
         let free = after.iter().filter(|volume| is_free(volume)).count();
         if free == 0 || missing.abs() < 1e-6 {
             break;

@@ -59,7 +59,9 @@ impl IntoResponse for Refusal {
                 "no such command".to_owned(),
                 "play, pause, stop, next, previous, seek or volume",
             ),
-            Self::Body(error) => (StatusCode::BAD_REQUEST, error, "a JSON object as in openapi.json"),
+            Self::Body(error) => {
+                (StatusCode::BAD_REQUEST, error, "a JSON object as in openapi.json")
+            }
             Self::Denied(denied) => {
                 let status = match denied {
                     Denied::Volume => StatusCode::BAD_REQUEST,
@@ -70,7 +72,8 @@ impl IntoResponse for Refusal {
                 (status, denied.to_string(), "a command that is possible now")
             }
         };
-        let mut response = as_json(status, json!({"error": error, "expected": expected}).to_string());
+        let mut response =
+            as_json(status, json!({"error": error, "expected": expected}).to_string());
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -179,10 +179,12 @@ impl Session {
         let decoded = ClientMessage::decode(text);
         match &mut self.phase {
             Phase::Greeting { .. } => match decoded {
-                Ok(Some(ClientMessage::Hello(hello))) => match negotiate(hello, &self.identity.rules, arrived) {
-                    Ok(client) => self.activate(client, arrived),
-                    Err(close) => self.close(close),
-                },
+                Ok(Some(ClientMessage::Hello(hello))) => {
+                    match negotiate(hello, &self.identity.rules, arrived) {
+                        Ok(client) => self.activate(client, arrived),
+                        Err(close) => self.close(close),
+                    }
+                }
                 Ok(_) => self.refuse_greeting("client/hello must come first"),
                 Err(error) => self.refuse_greeting(&error.to_string()),
             },

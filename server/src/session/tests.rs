@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use protocol::audio::AudioFormat;
-use protocol::message::{ControllerCommand, Field, Metadata, PartyState, PlayerCommand, Rights, StreamFormat};
+use protocol::message::{
+    ControllerCommand, Field, Metadata, PartyState, PlayerCommand, Rights, StreamFormat,
+};
 
 use super::*;
 use crate::fanout::fixture::{at, fill_all};

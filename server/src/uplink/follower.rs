@@ -411,11 +411,8 @@ impl Follower {
     fn show(&mut self, state: State, hub: &Hub) {
         self.shown = Some((state.instance, state.edition));
         self.is_open = false;
-        let identity = Identity {
-            server_id: state.server_id,
-            name: state.name,
-            rules: state.rules,
-        };
+        let identity =
+            Identity { server_id: state.server_id, name: state.name, rules: state.rules };
         begin(hub, identity, state.group_id, state.program);
         self.lanes.iter_mut().for_each(|lane| lane.reassembly = Reassembly::default());
     }

@@ -212,11 +212,8 @@ mod tests {
         let mut rings = Rings::default();
         // Twenty chunks of 50 ms.
         fill_all(&mut rings, at(1_000), at(2_000), at(0));
-        let identity = Identity {
-            server_id: "s".to_owned(),
-            name: "n".to_owned(),
-            ..Identity::default()
-        };
+        let identity =
+            Identity { server_id: "s".to_owned(), name: "n".to_owned(), ..Identity::default() };
         let group = Group::new("g".to_owned(), "n".to_owned());
         Stage { rings, group, players: Players::default(), identity: Arc::new(identity) }
     }

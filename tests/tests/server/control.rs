@@ -47,7 +47,9 @@ async fn wait_for(
     let waiting = async {
         loop {
             match client.receive().await? {
-                Received::Json(message) if message["type"] == kind && is_it(&message["payload"]) => {
+                Received::Json(message)
+                    if message["type"] == kind && is_it(&message["payload"]) =>
+                {
                     return Ok(message["payload"].clone());
                 }
                 Received::Json(_) | Received::Chunk(_) => {}
@@ -77,7 +79,8 @@ async fn a_guest_may_what_the_host_lets_it_and_the_host_everything() -> Result<(
         let mut guest = join(&server, "guest", None).await?;
         for name in all {
             let before = now_playing(&server).await?;
-            command(&mut guest, json!({"controller": {"command": name, "position_ms": 50}})).await?;
+            command(&mut guest, json!({"controller": {"command": name, "position_ms": 50}}))
+                .await?;
             settle(&mut guest).await?;
             if !allowed.contains(&name) {
                 let after = now_playing(&server).await?;
@@ -100,9 +103,11 @@ async fn a_guest_may_what_the_host_lets_it_and_the_host_everything() -> Result<(
 #[tokio::test]
 async fn the_host_is_known_by_its_key_alone() -> Result<()> {
     let server = party("may=nothing").await?;
-    for (key, rights, refused) in
-        [(Some(KEY), "host", false), (Some("the-key-of-yesterday"), "listen", true), (None, "listen", false)]
-    {
+    for (key, rights, refused) in [
+        (Some(KEY), "host", false),
+        (Some("the-key-of-yesterday"), "listen", true),
+        (None, "listen", false),
+    ] {
         let (mut client, _) = Client::greet(&server.socket_url(), &hello("who", key)).await?;
         client.send(&state(250)).await?;
         let told = wait_for(&mut client, "server/state", |state| !state["_partyline"].is_null());
