@@ -291,9 +291,8 @@ async fn what_the_host_asks_for_at_an_edge_is_heard_everywhere() -> Result<()> {
         until_message(&mut direct, "stream/clear"),
         until_message(&mut host, "stream/clear")
     )?;
-    let (one, two) = tokio::try_join!(direct.chunk(), host.chunk())?;
-    assert_eq!(one.timestamp, two.timestamp);
-    ensure!(one.audio == two.audio, "other bytes");
+    tokio::try_join!(settle(&mut direct), settle(&mut host))?;
+    compare(&mut direct, &mut host, 30).await?;
     host.send(&ask("pause")).await?;
     tokio::try_join!(
         until_message(&mut direct, "stream/end"),
@@ -304,10 +303,8 @@ async fn what_the_host_asks_for_at_an_edge_is_heard_everywhere() -> Result<()> {
         until_message(&mut direct, "stream/start"),
         until_message(&mut host, "stream/start")
     )?;
-    let (one, two) = tokio::try_join!(direct.chunk(), host.chunk())?;
-    assert_eq!(one.timestamp, two.timestamp);
     tokio::try_join!(settle(&mut direct), settle(&mut host))?;
-    compare(&mut direct, &mut host, 50).await
+    compare(&mut direct, &mut host, 30).await
 }
 
 /// Reads until a message of that type comes.
