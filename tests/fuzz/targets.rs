@@ -4,6 +4,7 @@
 //! Shared by the fuzzer (`tests/fuzz`) and by the replay of its corpus (`tests/tests/corpus.rs`).
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use player_wasm::output_clock::DeviceReading;
 use player_wasm::player::{Config, Disconnect, Output, Player};
@@ -12,7 +13,7 @@ use protocol::binary::BinaryMessage;
 use protocol::message::{ClientMessage, ServerMessage};
 use protocol::time::{ClientSpan, ClientTime, ServerSpan, ServerTime};
 use server::sans_io::{Next, Party};
-use server::source::{self, SourceSpec};
+use server::source::{self, Read, SourceSpec};
 
 /// Most that a session or a player may hand out in one go. A lead's worth of the shortest chunks is far below.
 const OUTPUTS_MAX: usize = 10_000;
@@ -141,8 +142,8 @@ pub(crate) fn media(data: &[u8]) {
         return;
     };
     for _ in 0..BLOCKS_MAX {
-        let Ok(Some(pcm)) = source.read() else { return };
+        let Ok(Read::Pcm(pcm)) = source.read(Duration::ZERO) else { return };
         assert!(pcm.samples.iter().all(|sample| sample.is_finite()), "no number");
-        let _ = source.track();
+        let _ = source.run();
     }
 }
