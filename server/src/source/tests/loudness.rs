@@ -1,0 +1,98 @@
+//! Gain by tags and by measuring.
+
+use std::time::Instant;
+
+use super::made::{Folder, Wav, as_samples, ramp, sine};
+use super::*;
+
+fn open_with(path: &Path, options: &Options) -> Box<dyn Source> {
+    open(&[SourceSpec::File(path.to_owned())], options).unwrap()
+}
+
+/// Plays a file once, and tells by what factor it is louder than the ramp it holds.
+fn factor_of(path: &Path, options: &Options) -> (f32, u32) {
+    let mut source = open_with(path, options);
+    let blocks = read(source.as_mut(), usize::MAX);
+    let (heard, plain) = (samples(&blocks), as_samples(&ramp(4_800)));
+    assert_eq!(heard.len(), plain.len());
+    let factor = heard[0] / plain[0];
+    for (heard, plain) in heard.iter().zip(&plain) {
+        assert!((heard - plain * factor).abs() < 1e-6, "one gain for all of it");
+    }
+    (factor, blocks[0].resolution_bits)
+}
+
+#[test]
+fn tags_are_followed_unless_told_otherwise() {
+    let followed = Options::default();
+    let (factor, bits) = factor_of(&fixture("gain-track.flac"), &followed);
+    assert!((factor - 0.5).abs() < 1e-3 && bits == 24, "-6.02 dB: {factor}");
+    // -11 dB from -23 LUFS is -6 dB from -18 LUFS.
+    let (factor, bits) = factor_of(&fixture("gain-r128.flac"), &followed);
+    assert!((factor - 0.501_187).abs() < 1e-4 && bits == 24, "{factor}");
+    let ignored = Options { replay_gain: false, ..Options::default() };
+    assert_eq!(factor_of(&fixture("gain-track.flac"), &ignored), (1.0, 16));
+}
+
+#[test]
+fn what_has_no_tags_is_played_as_it_is() {
+    let mut source = open_with(&fixture("ramp-48k-16.flac"), &Options::default());
+    let blocks = read(source.as_mut(), usize::MAX);
+    assert_same(&samples(&blocks), &as_samples(&ramp(14_400)), "bit for bit");
+    assert!(blocks.iter().all(|pcm| pcm.resolution_bits == 16));
+}
+
+/// The factor by which a sine of amplitude `level` comes louder in later rounds of a normalized loop.
+fn normalized(folder: &Folder, level: f64) -> f32 {
+    let wav = Wav::of_f32(48_000, 1, sine(1_000.0, level, 48_000, 48_000)).bytes();
+    let path = folder.write("sine.wav", &wav);
+    let options = Options { normalize: true, ..Options::repeating(Repeat::All) };
+    let mut source = open_with(&path, &options);
+    let began = Instant::now();
+    let mut first = None;
+    loop {
+        assert!(began.elapsed() < Duration::from_secs(60), "it was never measured");
+        let run = source.run().number;
+        let pcm = next(source.as_mut()).unwrap();
+        let peak = pcm.samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+        let first = *first.get_or_insert(peak);
+        assert!(run > 0 || (peak - first).abs() < 1e-4, "the first round stays as it is");
+        if peak > 0.0 && (peak / first - 1.0).abs() > 0.01 {
+            return peak / first;
+        }
+    }
+}
+
+#[test]
+fn what_has_no_tags_is_measured_and_comes_at_the_common_level_from_the_next_round_on() {
+    let folder = Folder::new();
+    // A sine of 1 kHz on both sides at amplitude 1.0 is 0 LUFS: each side -3.01, twice the power.
+    let factor = normalized(&folder, 0.5);
+    let expected = 10_f32.powf((-18.0 + 6.02) / 20.0);
+    assert!((factor / expected - 1.0).abs() < 0.02, "{factor} instead of {expected}");
+    let factor = normalized(&folder, 0.05);
+    let expected = 10_f32.powf((-18.0 + 26.02) / 20.0);
+    assert!((factor / expected - 1.0).abs() < 0.02, "{factor} instead of {expected}");
+}
+
+#[test]
+fn measuring_never_lets_a_peak_clip() {
+    let folder = Folder::new();
+    // Half a second at 0.9 in 30 s of very little: on average soft, and nowhere to go.
+    let burst = (0..48_000 * 30).map(|n| {
+        let level = if n < 4_800 { 0.7 } else { 0.01 };
+        (f64::from(n) * 0.13).sin() as f32 * level
+    });
+    let path = folder.write("burst.wav", &Wav::of_f32(48_000, 1, burst).bytes());
+    let options = Options { normalize: true, ..Options::repeating(Repeat::All) };
+    let mut source = open_with(&path, &options);
+    let began = Instant::now();
+    while source.run().number < 1 || samples(&[next(source.as_mut()).unwrap()])[2_000] == 0.0 {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        next(source.as_mut());
+    }
+    for _ in 0..5_000 {
+        let peak = next(source.as_mut()).unwrap().samples.into_iter().fold(0.0, f32::max);
+        assert!(peak <= 0.8913, "{peak}");
+    }
+}
