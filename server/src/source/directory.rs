@@ -3,6 +3,7 @@
 //! A folder that links lead to more than once is looked through once, so that no circle of links can hold it up.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn folder(&mut self, folder: &Path, names: Vec<String>, depth: usize) {
+    fn folder(&mut self, folder: &Path, names: Vec<OsString>, depth: usize) {
         for name in names {
             let path = folder.join(&name);
             // Follows links: a folder of links is a usual way to make a list.
@@ -85,9 +86,7 @@ impl Walk {
     }
 
     /// The names in a folder in their order; none if it has been looked at before.
-    ///
-    /// Names that are no text cannot be ordered or shown, and are left out like hidden ones.
-    fn names(&mut self, folder: &Path) -> io::Result<Vec<String>> {
+    fn names(&mut self, folder: &Path) -> io::Result<Vec<OsString>> {
         if !self.seen.insert(fs::canonicalize(folder)?) {
             return Ok(Vec::new());
         }
@@ -98,11 +97,14 @@ impl Walk {
                 break;
             }
             self.names += 1;
-            let name = entry?.file_name().into_string();
-            names.extend(name.ok().filter(|name| !name.starts_with('.')));
+            let name = entry?.file_name();
+            let shown = name.to_string_lossy().into_owned();
+            if !shown.starts_with('.') {
+                names.push((shown, name));
+            }
         }
-        names.sort_by(|a, b| natural::compare(a, b));
-        Ok(names)
+        names.sort_by(|(a, _), (b, _)| natural::compare(a, b));
+        Ok(names.into_iter().map(|(_, name)| name).collect())
     }
 }
 
