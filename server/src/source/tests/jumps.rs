@@ -183,6 +183,7 @@ fn an_entry_that_has_gone_is_passed_over_by_a_jump() {
     let heard = source.run().number;
     assert!(!source.jump(Jump::Entry { id: 1 }));
     assert_eq!(source.run().number, heard);
+    assert_eq!(source.next_up().iter().map(|up| up.id).collect::<Vec<_>>(), [2]);
     assert!(source.jump(Jump::Next { heard }));
     assert_at(source, 2, 0);
     let heard = source.run().number;
