@@ -1,22 +1,29 @@
 //! The command line as plain values.
 
-use protocol::message::Rights;
+use std::hash::{BuildHasher as _, RandomState};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use protocol::message::{Repeat, Rights};
 
 use crate::rights::{HostKey, Rules};
-use crate::source::SourceSpec;
+use crate::source::{Options, Order, SourceSpec};
 
 /// One binary that turns any audio into a party URL.
 ///
 /// Everyone who opens the address hears the same at the same moment, in a plain browser tab.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own on the command line"
+)]
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "server", version)]
 pub struct Config {
-    /// What to play: an audio file, `demo` for the built-in track, or `metronome` for a tick each second,
-    /// by which the delay of a loudspeaker is set by ear.
+    /// What to play: an audio file, a folder of them, a playlist, `demo` for the built-in track, or `metronome` for a
+    /// tick each second, by which the delay of a loudspeaker is set by ear.
     ///
-    /// FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF. Give it more than once to play one after
-    /// the other.
-    #[arg(long = "source", value_name = "FILE|demo|metronome")]
+    /// Files are FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF, playlists M3U, M3U8, PLS or XSPF. A folder is
+    /// played with all folders below it, in natural order. Give it more than once to play one after the other.
+    #[arg(long = "source", value_name = "FILE|FOLDER|PLAYLIST|demo|metronome")]
     #[cfg_attr(feature = "cluster", arg(required_unless_present = "edge"))]
     #[cfg_attr(not(feature = "cluster"), arg(required = true))]
     pub sources: Vec<SourceSpec>,
@@ -33,9 +40,32 @@ pub struct Config {
     #[arg(long, default_value = "Partyline", value_parser = name)]
     pub name: String,
 
-    /// End the party after the last track. Without this, the music starts over, without a gap.
+    /// End the party after the last track, as `--repeat off` does.
     #[arg(long)]
     pub no_loop: bool,
+
+    /// What is played again: nothing, each track, or the whole list, which then starts over without a gap.
+    #[arg(
+        long,
+        value_name = "off|one|all",
+        default_value = "all",
+        conflicts_with = "no_loop",
+        value_parser = PossibleValuesParser::new(["off", "one", "all"]).map(|value| repeat(&value)),
+    )]
+    pub repeat: Repeat,
+
+    /// Play in random order, another one each round.
+    #[arg(long)]
+    pub shuffle: bool,
+
+    /// Play every file as loud as it is, whatever its `ReplayGain` or R128 tags say.
+    #[arg(long)]
+    pub no_replay_gain: bool,
+
+    /// Measure files without such tags, and bring them to the same loudness, -18 LUFS. A track that begins before it has
+    /// been measured is played as it is, and comes at the right level from the next time on.
+    #[arg(long)]
+    pub normalize: bool,
 
     /// Most listeners at a time; who comes later is told to try again.
     ///
@@ -82,6 +112,18 @@ impl Config {
     pub(crate) fn rules(&self) -> Rules {
         Rules::new(self.guests, self.host_key.as_ref())
     }
+
+    /// How the sources are played.
+    pub fn playback(&self) -> Options {
+        let repeat = if self.no_loop { Repeat::Off } else { self.repeat };
+        Options {
+            order: Order { repeat, shuffle: self.shuffle },
+            // Seeded by the system anew each time.
+            seed: RandomState::new().hash_one(0),
+            replay_gain: !self.no_replay_gain,
+            normalize: self.normalize,
+        }
+    }
 }
 
 /// Why a value of `--guests` is not taken.
@@ -96,6 +138,15 @@ fn guests(value: &str) -> Result<Rights, GuestsError> {
         "may=skip" => Ok(Rights::Skip),
         "may=all" => Ok(Rights::All),
         _ => Err(GuestsError),
+    }
+}
+
+/// One of the values that the parser lets through.
+fn repeat(value: &str) -> Repeat {
+    match value {
+        "off" => Repeat::Off,
+        "one" => Repeat::One,
+        _ => Repeat::All,
     }
 }
 
@@ -156,9 +207,34 @@ mod tests {
     }
 
     #[test]
+    fn the_music_starts_over_unless_told_otherwise() {
+        let playback = |options: &[&str]| {
+            let line = ["server", "--source", "demo"].iter().chain(options);
+            Config::try_parse_from(line).unwrap().playback()
+        };
+        let order = |repeat, shuffle| Order { repeat, shuffle };
+        assert_eq!(playback(&[]).order, order(Repeat::All, false));
+        assert_eq!(playback(&["--no-loop"]).order, order(Repeat::Off, false));
+        assert_eq!(playback(&["--repeat", "off"]).order, order(Repeat::Off, false));
+        assert_eq!(playback(&["--repeat", "one", "--shuffle"]).order, order(Repeat::One, true));
+        let plain = playback(&[]);
+        assert!(plain.replay_gain && !plain.normalize && plain.seed != playback(&[]).seed);
+        let loud = playback(&["--no-replay-gain", "--normalize"]);
+        assert!(!loud.replay_gain && loud.normalize);
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_are_both_named() {
+        let line = ["server", "--source", "demo", "--no-loop", "--repeat", "one"];
+        let error = Config::try_parse_from(line).unwrap_err().to_string();
+        assert!(error.contains("--no-loop") && error.contains("--repeat"), "{error}");
+    }
+
+    #[test]
     fn wrong_values_are_refused() {
         for wrong in [
             &["server"][..],
+            &["server", "--source", "demo", "--repeat", "twice"],
             &["server", "--source", ""],
             &["server", "--source", "demo", "--port", "65536"],
             &["server", "--source", "demo", "--name", " "],

@@ -208,8 +208,8 @@ impl Server {
 
 /// Opens the sources.
 pub(crate) async fn open_sources(config: &Config) -> Result<Box<dyn Source>, StartError> {
-    let (sources, looped) = (config.sources.clone(), !config.no_loop);
-    let opened = tokio::task::spawn_blocking(move || source::open(&sources, looped)).await;
+    let (sources, options) = (config.sources.clone(), config.playback());
+    let opened = tokio::task::spawn_blocking(move || source::open(&sources, &options)).await;
     Ok(opened.map_err(|error| StartError::Thread(error.into()))??)
 }
 

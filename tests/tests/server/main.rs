@@ -9,6 +9,7 @@ mod faults;
 mod greeting;
 mod http;
 mod limits;
+mod lists;
 mod ops;
 mod refusals;
 mod shutdown;
