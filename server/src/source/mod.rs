@@ -20,6 +20,7 @@ mod demo;
 mod downmix;
 mod file;
 mod gapless;
+mod live;
 mod metronome;
 mod resample;
 mod sequence;
@@ -43,6 +44,10 @@ pub const CHANNELS: usize = 2;
 /// while listeners wait, large enough that handing blocks over costs nothing.
 pub const PCM_FRAMES_MAX: usize = 4096;
 
+/// Who has nothing to give when what was read before lasts for less than this gets silence put in its place. It covers the
+/// time in which a chunk is made and stamped, and reaches every listener.
+pub const DRY: Duration = Duration::from_millis(400);
+
 /// Stereo samples at [`RATE_HZ`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pcm {
@@ -60,7 +65,8 @@ pub struct Pcm {
 pub enum Read {
     /// The next samples.
     Pcm(Pcm),
-    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again.
+    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again. At once if
+    /// [`Source::run`] has changed: then something is there.
     NotYet,
     /// The music has ended. It stays so until a [`Source::jump`] succeeds.
     End,

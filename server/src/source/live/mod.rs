@@ -1,0 +1,6 @@
+//! Streams.
+
+mod flow;
+mod follow;
+mod held;
+mod varispeed;
