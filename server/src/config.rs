@@ -1,6 +1,8 @@
 //! The command line as plain values.
 
-use crate::source::SourceSpec;
+use std::time::Duration;
+
+use crate::source::{LiveOptions, SourceFormat, SourceSpec};
 
 /// One binary that turns any audio into a party URL.
 ///
@@ -11,12 +13,23 @@ pub struct Config {
     /// What to play: an audio file, `demo` for the built-in track, or `metronome` for a tick each second,
     /// by which the delay of a loudspeaker is set by ear.
     ///
-    /// FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF. Give it more than once to play one after
-    /// the other.
-    #[arg(long = "source", value_name = "FILE|demo|metronome")]
+    /// FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF; anything else if `ffmpeg` is installed. Also an audio file or
+    /// a radio station on the web, `http://…` or `https://…`; standard input, `-`; a named pipe; a command that writes sound,
+    /// `exec:COMMAND`, which is run without a shell. Give it more than once to play one after the other.
+    #[arg(long = "source", value_name = "FILE|URL|-|exec:COMMAND|demo|metronome")]
     #[cfg_attr(feature = "cluster", arg(required_unless_present = "edge"))]
     #[cfg_attr(not(feature = "cluster"), arg(required = true))]
     pub sources: Vec<SourceSpec>,
+
+    /// What standard input, pipes and commands write, if it is raw samples: encoding, rate and channels, such as
+    /// `s16le/48000/2`. Without this, an audio file or stream of any kind is expected.
+    #[arg(long, value_name = "FORMAT")]
+    pub source_format: Option<SourceFormat>,
+
+    /// How much of a live source is in hand before it plays, in milliseconds: 500 to 4000. Less is nearer to the moment, more
+    /// bridges longer holes. A source that is faster than real time fills all the lead there is.
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(500..=4_000))]
+    pub live_lead: u16,
 
     /// Port to listen on; 0 takes a free one.
     #[arg(long, default_value_t = 8927)]
@@ -62,6 +75,14 @@ pub struct Config {
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     pub cluster: crate::cluster::Cluster,
+}
+
+impl Config {
+    /// How streams are read.
+    pub(crate) fn live(&self) -> LiveOptions {
+        let lead = Duration::from_millis(u64::from(self.live_lead));
+        LiveOptions { format: self.source_format, lead }
+    }
 }
 
 /// Longest party name, in characters: it has to fit on a phone's screen.
@@ -129,6 +150,8 @@ mod tests {
             &["server", "--source", "demo", "--name", " "],
             &["server", "--source", "demo", "--name", "a\nb"],
             &["server", "--source", "demo", "extra"],
+            &["server", "--source", "-", "--source-format", "s16le"],
+            &["server", "--source", "-", "--live-lead", "499"],
             #[cfg(feature = "cluster")]
             &["server", "--source", "demo", "--edge", "tcp/127.0.0.1:7447"],
             #[cfg(feature = "cluster")]

@@ -208,7 +208,9 @@ impl Server {
 /// Opens the sources.
 pub(crate) async fn open_sources(config: &Config) -> Result<Box<dyn Source>, StartError> {
     let (sources, looped) = (config.sources.clone(), !config.no_loop);
-    let opened = tokio::task::spawn_blocking(move || source::open(&sources, looped)).await;
+    let live = config.live();
+    let open = move || source::open_with(&sources, looped, live);
+    let opened = tokio::task::spawn_blocking(open).await;
     Ok(opened.map_err(|error| StartError::Thread(error.into()))??)
 }
 

@@ -31,6 +31,7 @@ mod vorbis_setup;
 #[cfg(test)]
 mod tests;
 
+pub use live::{FormatError, LiveOptions, SourceFormat, Trouble};
 pub use spec::{SourceSpec, SpecError};
 pub use track::Track;
 
@@ -203,7 +204,21 @@ pub const NEXT_UP_MAX: usize = 50;
 /// The first source that cannot be played, see [`SourceError`]. The message is one line, made to be
 /// shown as it is.
 pub fn open(specs: &[SourceSpec], looped: bool) -> Result<Box<dyn Source>, SourceError> {
-    let items = specs.iter().map(sequence::Item::open).collect::<Result<Vec<_>, _>>()?;
+    open_with(specs, looped, LiveOptions::default())
+}
+
+/// As [`open`], with `live` for what comes as it is made.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_with(
+    specs: &[SourceSpec],
+    looped: bool,
+    live: LiveOptions,
+) -> Result<Box<dyn Source>, SourceError> {
+    let open = |spec| sequence::Item::open(spec, live);
+    let items = specs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     Ok(Box::new(sequence::Sequence::start(items, looped)?))
 }
 
@@ -240,6 +255,8 @@ pub enum SourceName {
     Metronome,
     /// A file, as the user wrote it.
     File(PathBuf),
+    /// An address, a pipe or a command, as the user wrote it.
+    Stream(String),
 }
 
 impl fmt::Display for SourceName {
@@ -247,12 +264,17 @@ impl fmt::Display for SourceName {
         match self {
             Self::Demo => f.write_str("the demo track"),
             Self::Metronome => f.write_str("the metronome"),
-            Self::File(path) => path.to_string_lossy().chars().try_for_each(|c| {
-                // A file name may hold a line break; a message is one line.
-                if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
-            }),
+            Self::File(path) => write_name(f, &path.to_string_lossy()),
+            Self::Stream(name) => write_name(f, name),
         }
     }
+}
+
+/// A file name may hold a line break; a message is one line.
+fn write_name(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
+    name.chars().try_for_each(|c| {
+        if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+    })
 }
 
 /// What kinds of file can be played, for messages.
@@ -299,6 +321,9 @@ pub enum Fault {
         "all of it together is shorter than 10 ms, which cannot be looped; play it once instead"
     )]
     TooShort,
+    /// A stream cannot be had.
+    #[error(transparent)]
+    Live(#[from] Trouble),
     /// A decoder gave up in a way it should not.
     #[error("the decoder failed on it; {EXPECTED}")]
     Decoder,

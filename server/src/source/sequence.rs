@@ -7,12 +7,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::thread::Thread;
 use std::time::Duration;
 
 use tracing::warn;
 
 use super::demo::Demo;
 use super::file::{Block, MediaFile};
+use super::live::{Given, Input, LiveOptions, Stream};
 use super::metronome::Metronome;
 use super::resample::Resampler;
 use super::track::Track;
@@ -33,6 +35,8 @@ pub(super) enum Item {
     Metronome(Metronome),
     /// A file that has been found playable.
     File(Box<MediaFile>),
+    /// What comes as it is made, or from far away.
+    Stream(Box<Stream>, SourceName),
 }
 
 impl Item {
@@ -41,16 +45,36 @@ impl Item {
     /// # Errors
     ///
     /// [`SourceError::Unplayable`].
-    pub(super) fn open(spec: &SourceSpec) -> Result<Self, SourceError> {
+    pub(super) fn open(spec: &SourceSpec, live: LiveOptions) -> Result<Self, SourceError> {
+        let stream = |input: Result<Input, Fault>, name: SourceName| {
+            match input.and_then(|input| Stream::open(input, name.to_string(), live)) {
+                Ok(stream) => Ok(Self::Stream(Box::new(stream), name)),
+                Err(fault) => Err(SourceError::Unplayable { name, fault }),
+            }
+        };
         match spec {
             SourceSpec::Demo => Ok(Self::Demo(Demo::new())),
             SourceSpec::Metronome => Ok(Self::Metronome(Metronome::new())),
             SourceSpec::File(path) => match MediaFile::open(path) {
                 Ok(file) => Ok(Self::File(Box::new(file))),
+                Err(fault @ (Fault::Unrecognised(_) | Fault::Unsupported(_))) => {
+                    let input = Input::File(path.clone(), fault.to_string());
+                    stream(Ok(input), SourceName::File(path.clone()))
+                }
                 Err(fault) => {
                     Err(SourceError::Unplayable { name: SourceName::File(path.clone()), fault })
                 }
             },
+            SourceSpec::Http(url) => stream(Input::http(url), SourceName::Stream(url.clone())),
+            SourceSpec::Stdin => {
+                stream(Ok(Input::Stdin), SourceName::Stream("standard input".to_owned()))
+            }
+            SourceSpec::Fifo(path) => {
+                stream(Ok(Input::Fifo(path.clone())), SourceName::File(path.clone()))
+            }
+            SourceSpec::Exec(command) => {
+                stream(Input::exec(command), SourceName::Stream(format!("exec:{command}")))
+            }
         }
     }
 
@@ -65,15 +89,24 @@ impl Item {
                 Ok(())
             }
             Self::File(file) => file.rewind(),
+            Self::Stream(stream, _) => stream.rewind(),
         }
     }
 
-    fn next_block(&mut self) -> Result<Option<Block>, Fault> {
-        match self {
-            Self::Demo(demo) => Ok(demo.next_block()),
-            Self::Metronome(metronome) => Ok(metronome.next_block()),
-            Self::File(file) => file.next_block(),
-        }
+    /// The next samples, when what was given before lasts for `ahead`.
+    fn next_block(&mut self, ahead: Duration) -> Result<Given, Fault> {
+        let block = match self {
+            Self::Demo(demo) => demo.next_block(),
+            Self::Metronome(metronome) => metronome.next_block(),
+            Self::File(file) => file.next_block()?,
+            Self::Stream(stream, _) => return stream.next_block(ahead),
+        };
+        Ok(block.map_or(Given::End, Given::Block))
+    }
+
+    /// Whether it can never give anything again.
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Stream(stream, _) if stream.is_over())
     }
 
     fn track(&self) -> &Track {
@@ -81,6 +114,7 @@ impl Item {
             Self::Demo(demo) => demo.track(),
             Self::Metronome(metronome) => metronome.track(),
             Self::File(file) => file.track(),
+            Self::Stream(stream, _) => stream.track(),
         }
     }
 
@@ -89,6 +123,7 @@ impl Item {
             Self::Demo(_) => SourceName::Demo,
             Self::Metronome(_) => SourceName::Metronome,
             Self::File(file) => SourceName::File(file.path().to_owned()),
+            Self::Stream(_, name) => name.clone(),
         }
     }
 }
@@ -107,6 +142,8 @@ pub(super) struct Sequence {
     last_failure: Option<(usize, Fault)>,
     converter: Option<Converter>,
     ready: Ready,
+    /// How long that which was read lasts.
+    ahead: Duration,
     /// Set when no more will become ready; holds the error until it has been told.
     end: Option<Result<(), SourceError>>,
 }
@@ -131,6 +168,7 @@ impl Sequence {
             last_failure,
             converter: None,
             ready: Ready::default(),
+            ahead: Duration::ZERO,
             end: None,
         };
         sequence.fill();
@@ -140,23 +178,41 @@ impl Sequence {
         }
     }
 
-    /// Decodes until something is ready or all has ended.
+    /// Decodes until something is ready, nothing is there yet, or all has ended.
     fn fill(&mut self) {
         while self.ready.is_empty() && self.end.is_none() {
-            if let Err(fault) = self.step() {
-                self.fail(fault);
-                self.advance();
+            match self.step() {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(fault) => {
+                    self.fail(fault);
+                    self.advance();
+                }
             }
         }
     }
 
-    fn step(&mut self) -> Result<(), Fault> {
-        let Some(block) = self.items[self.current].next_block()? else {
-            self.advance();
-            return Ok(());
+    /// Decodes a block. Returns whether there may be more at once.
+    fn step(&mut self) -> Result<bool, Fault> {
+        let item = &mut self.items[self.current];
+        let block = match item.next_block(self.ahead)? {
+            Given::Block(block) => block,
+            Given::NotYet => return Ok(false),
+            Given::End => {
+                self.advance();
+                return Ok(true);
+            }
         };
+        if let Item::Stream(stream, _) = item
+            && *self.run.track != **stream.track()
+        {
+            // Another title.
+            let (number, track) = (self.run.number + 1, Arc::clone(stream.track()));
+            self.run = Arc::new(Run { number, track, from_ms: 0 });
+        }
         self.round_frames += (block.samples.len() / CHANNELS) as u64;
-        self.take(&block)
+        self.take(&block)?;
+        Ok(true)
     }
 
     fn take(&mut self, block: &Block) -> Result<(), Fault> {
@@ -208,6 +264,7 @@ impl Sequence {
         self.current = self.items.len() - 1;
         let failure = match self.last_failure.take() {
             Some((item, fault)) if self.round_frames == 0 => Some((item, fault)),
+            _ if self.items.iter().all(Item::is_over) => None,
             _ if self.looped => Some((self.current, Fault::TooShort)),
             _ => None,
         };
@@ -224,13 +281,26 @@ impl Sequence {
 }
 
 impl Source for Sequence {
-    fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
+    fn read(&mut self, ahead: Duration) -> Result<Read, SourceError> {
+        self.ahead = ahead;
+        if self.ready.is_empty() && self.end.is_none() {
+            let told = self.run().number;
+            self.fill();
+            if self.run().number != told {
+                return Ok(Read::NotYet);
+            }
+        }
         let Some(pcm) = self.ready.pop() else {
+            if self.end.is_none() {
+                return Ok(Read::NotYet);
+            }
             return match self.end.replace(Ok(())) {
                 Some(Err(error)) => Err(error),
                 _ => Ok(Read::End),
             };
         };
+        let frames = (pcm.samples.len() / CHANNELS) as f64;
+        self.ahead += Duration::from_secs_f64(frames / f64::from(RATE_HZ));
         // One ahead, so that `run` knows whose frames come next.
         self.fill();
         Ok(Read::Pcm(pcm))
@@ -238,6 +308,14 @@ impl Source for Sequence {
 
     fn run(&self) -> &Run {
         self.ready.run().unwrap_or(&self.run)
+    }
+
+    fn wake(&mut self, reader: Thread) {
+        for item in &mut self.items {
+            if let Item::Stream(stream, _) = item {
+                stream.wake(&reader);
+            }
+        }
     }
 }
 

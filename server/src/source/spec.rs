@@ -12,6 +12,14 @@ pub enum SourceSpec {
     Metronome,
     /// An audio file.
     File(PathBuf),
+    /// An audio file or a radio station on the web, an address that begins with `http://` or `https://`.
+    Http(String),
+    /// Standard input, written `-`.
+    Stdin,
+    /// A named pipe.
+    Fifo(PathBuf),
+    /// A command that writes sound, written after `exec:`.
+    Exec(String),
 }
 
 /// Why a `--source` value cannot be used. Shows as one line.
@@ -49,23 +57,39 @@ impl FromStr for SourceSpec {
             return Ok(Self::Metronome);
         }
         if value == "-" {
-            return Err(not_yet("standard input"));
+            return Ok(Self::Stdin);
         }
         if has_scheme(value, "exec:") {
-            return Err(not_yet("the output of a command"));
+            return Ok(Self::Exec(value["exec:".len()..].to_owned()));
         }
         if has_scheme(value, "http://") || has_scheme(value, "https://") {
-            return Err(not_yet("an address on the web"));
+            return Ok(Self::Http(value.to_owned()));
         }
         let path = Path::new(value);
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
         if ["m3u", "m3u8", "pls", "xspf"].iter().any(|playlist| extension == *playlist) {
             return Err(not_yet("a playlist"));
         }
+        if is_fifo(path) {
+            return Ok(Self::Fifo(path.to_owned()));
+        }
         if path.is_dir() {
             return Err(not_yet("a directory"));
         }
         Ok(Self::File(path.to_owned()))
+    }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
     }
 }
 

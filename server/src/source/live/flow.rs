@@ -73,7 +73,8 @@ impl Flow {
             fades_in = after_hole;
         }
         let lead_s = (ahead + held.lasts()).as_secs_f64();
-        self.speed.set_pace(self.follow.observe(now, lead_s, held.is_full()));
+        let is_held_back = held.is_full() || held.is_file;
+        self.speed.set_pace(self.follow.observe(now, lead_s, is_held_back));
         let mut piece = self.take(ahead, held)?;
         if fades_in {
             held::fade_in(&mut piece.samples);

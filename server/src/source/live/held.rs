@@ -29,12 +29,14 @@ pub(super) struct Held {
     capacity: usize,
     /// No more will come.
     pub(super) ended: bool,
+    /// It is a file, whatever pace it comes at: nothing of it is left out.
+    pub(super) is_file: bool,
 }
 
 impl Held {
     /// Takes more in until `capacity` frames are there.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { pieces: VecDeque::new(), frames: 0, capacity, ended: false }
+        Self { pieces: VecDeque::new(), frames: 0, capacity, ended: false, is_file: false }
     }
 
     /// Frames in hand. At most the capacity and a piece.
