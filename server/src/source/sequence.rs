@@ -46,24 +46,18 @@ impl Item {
     ///
     /// [`SourceError::Unplayable`].
     pub(super) fn open(spec: &SourceSpec, live: LiveOptions) -> Result<Self, SourceError> {
-        let stream = |input: Result<Input, Fault>, name: SourceName| {
-            match input.and_then(|input| Stream::open(input, name.to_string(), live)) {
-                Ok(stream) => Ok(Self::Stream(Box::new(stream), name)),
-                Err(fault) => Err(SourceError::Unplayable { name, fault }),
-            }
+        let stream = |input: Result<Input, Fault>, name: SourceName| match input
+            .and_then(|input| Stream::open(input, name.to_string(), live))
+        {
+            Ok(stream) => Ok(Self::Stream(Box::new(stream), name)),
+            Err(fault) => Err(SourceError::Unplayable { name, fault }),
         };
         match spec {
             SourceSpec::Demo => Ok(Self::Demo(Demo::new())),
             SourceSpec::Metronome => Ok(Self::Metronome(Metronome::new())),
             SourceSpec::File(path) => match MediaFile::open(path) {
                 Ok(file) => Ok(Self::File(Box::new(file))),
-                Err(fault @ (Fault::Unrecognised(_) | Fault::Unsupported(_))) => {
-                    let input = Input::File(path.clone(), fault.to_string());
-                    stream(Ok(input), SourceName::File(path.clone()))
-                }
-                Err(fault) => {
-                    Err(SourceError::Unplayable { name: SourceName::File(path.clone()), fault })
-                }
+                Err(fault) => stream(Input::foreign(path, fault), SourceName::File(path.clone())),
             },
             SourceSpec::Http(url) => stream(Input::http(url), SourceName::Stream(url.clone())),
             SourceSpec::Stdin => {

@@ -57,7 +57,6 @@ impl Flow {
         ahead: Duration,
         held: &mut Held,
     ) -> Option<Piece> {
-        let mut fades_in = false;
         if let Phase::Collecting { after_hole } = self.phase {
             let in_hand = ahead + held.lasts();
             let is_enough = in_hand >= self.lead || held.is_full() || held.ended;
@@ -70,16 +69,14 @@ impl Flow {
             }
             self.follow.restart(now);
             self.phase = Phase::Playing;
-            fades_in = after_hole;
+            if after_hole {
+                held.fade_in();
+            }
         }
         let lead_s = (ahead + held.lasts()).as_secs_f64();
         let is_held_back = held.is_full() || held.is_file;
         self.speed.set_pace(self.follow.observe(now, lead_s, is_held_back));
-        let mut piece = self.take(ahead, held)?;
-        if fades_in {
-            held::fade_in(&mut piece.samples);
-        }
-        Some(piece)
+        self.take(ahead, held)
     }
 
     /// The last frames stay in hand until more come, so that they can be faded if nothing does.

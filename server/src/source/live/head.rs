@@ -76,8 +76,13 @@ impl Head {
 
     /// Whether a list with the address of the stream comes.
     pub(super) fn is_playlist(&self) -> bool {
-        const LISTS: [&str; 5] =
-            ["audio/x-scpls", "application/pls+xml", "audio/x-mpegurl", "audio/mpegurl", "application/x-mpegurl"];
+        const LISTS: [&str; 5] = [
+            "audio/x-scpls",
+            "application/pls+xml",
+            "audio/x-mpegurl",
+            "audio/mpegurl",
+            "application/x-mpegurl",
+        ];
         self.media_type().starts_with("application/vnd.apple.mpegurl")
             || LISTS.contains(&self.media_type().as_str())
     }
@@ -89,7 +94,8 @@ impl Head {
     /// [`Trouble::NotAudio`].
     pub(super) fn check_type(&self) -> Result<(), Trouble> {
         let kind = self.media_type();
-        let is_other = kind.starts_with("text/") || kind.starts_with("image/") || kind == "application/json";
+        let is_other =
+            kind.starts_with("text/") || kind.starts_with("image/") || kind == "application/json";
         if is_other {
             let shown: String = kind.chars().filter(|c| c.is_ascii_graphic()).take(60).collect();
             return Err(Trouble::NotAudio(format!("`{shown}`")));
@@ -135,7 +141,8 @@ pub(super) fn resolve(base: &Uri, location: &str) -> String {
 /// [`Trouble::NotAudio`].
 pub(super) fn playlist_entry(text: &str) -> Result<String, Trouble> {
     if text.contains("#EXT-X-") {
-        let way = "an HLS playlist, which `exec:ffmpeg -v error -i ADDRESS -f wav -` can play".to_owned();
+        let way =
+            "an HLS playlist, which `exec:ffmpeg -v error -i ADDRESS -f wav -` can play".to_owned();
         return Err(Trouble::NotAudio(way));
     }
     let is_list = text.trim_start().to_ascii_lowercase().starts_with("[playlist]");
@@ -214,19 +221,31 @@ mod tests {
 
     #[test]
     fn a_head_of_either_kind_is_read() {
-        let web = head("HTTP/1.1 200 OK\r\nContent-Type: Audio/AACP; x=y\r\nicy-name:R\u{e9}\r\n\r\nbody").unwrap();
+        let web = head(
+            "HTTP/1.1 200 OK\r\nContent-Type: Audio/AACP; x=y\r\nicy-name:R\u{e9}\r\n\r\nbody",
+        )
+        .unwrap();
         assert_eq!((web.status, web.get("icy-name")), (200, Some("R\u{e9}")));
         assert!(web.is_radio() && web.is_he_aac() && web.check_type().is_ok());
         let radio = head("ICY 200 OK\nicy-metaint: 16\n\n").unwrap();
         assert_eq!((radio.status, radio.get("icy-metaint")), (200, Some("16")));
-        assert!(head("HTTP/1.0 200\r\ncontent-type: text/html\r\n\r\n").unwrap().check_type().is_err());
+        assert!(
+            head("HTTP/1.0 200\r\ncontent-type: text/html\r\n\r\n").unwrap().check_type().is_err()
+        );
     }
 
     #[test]
     fn what_is_no_head_is_refused() {
         let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(20_000));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(101));
-        for wrong in ["", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nx: y", &long, &many] {
+        for wrong in [
+            "",
+            "SSH-2.0-x\r\n\r\n",
+            "HTTP/1.1 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nx: y",
+            &long,
+            &many,
+        ] {
             assert!(matches!(head(wrong), Err(Trouble::NotHttp(_))), "{wrong:.40}");
         }
     }
@@ -263,7 +282,10 @@ mod tests {
         Chunked::new(whole.as_bytes()).read_to_string(&mut body).unwrap();
         assert_eq!(body, "wikipedia");
         for wrong in ["4\r\nwi", "4\r\nwikix\r\n", "x\r\n", "fffffffffffffffff\r\n", ""] {
-            assert!(Chunked::new(wrong.as_bytes()).read_to_end(&mut Vec::new()).is_err(), "{wrong}");
+            assert!(
+                Chunked::new(wrong.as_bytes()).read_to_end(&mut Vec::new()).is_err(),
+                "{wrong}"
+            );
         }
     }
 

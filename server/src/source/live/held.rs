@@ -27,6 +27,8 @@ pub(super) struct Held {
     pieces: VecDeque<Piece>,
     frames: usize,
     capacity: usize,
+    /// Frames that have come since a joint that is still being faded in.
+    joined: Option<usize>,
     /// No more will come.
     pub(super) ended: bool,
     /// It is a file, whatever pace it comes at: nothing of it is left out.
@@ -36,7 +38,8 @@ pub(super) struct Held {
 impl Held {
     /// Takes more in until `capacity` frames are there.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { pieces: VecDeque::new(), frames: 0, capacity, ended: false, is_file: false }
+        let pieces = VecDeque::new();
+        Self { pieces, frames: 0, capacity, joined: None, ended: false, is_file: false }
     }
 
     /// Frames in hand. At most the capacity and a piece.
@@ -62,9 +65,16 @@ impl Held {
     /// Adds what has come. With `fresh`, it does not go on where the last piece ended, as after a new connection: both
     /// sides of the joint are faded.
     pub(super) fn push(&mut self, mut piece: Piece, fresh: bool) {
-        if fresh && let Some(last) = self.pieces.back_mut() {
-            fade_out(&mut last.samples);
-            fade_in(&mut piece.samples);
+        if fresh && self.frames > 0 {
+            let pieces = self.pieces.iter_mut().rev();
+            let frames = pieces.flat_map(|piece| piece.samples.rchunks_exact_mut(CHANNELS));
+            fade(frames, 0);
+            self.joined = Some(0);
+        }
+        if let Some(age) = self.joined {
+            fade(piece.samples.chunks_exact_mut(CHANNELS), age);
+            let age = age + piece.samples.len() / CHANNELS;
+            self.joined = (age < FADE_FRAMES).then_some(age);
         }
         self.frames += piece.samples.len() / CHANNELS;
         if !piece.samples.is_empty() {
@@ -92,6 +102,12 @@ impl Held {
         while self.frames > end && self.take(self.frames - end).is_some() {}
     }
 
+    /// Fades the beginning of what is in hand in.
+    pub(super) fn fade_in(&mut self) {
+        let pieces = self.pieces.iter_mut();
+        fade(pieces.flat_map(|piece| piece.samples.chunks_exact_mut(CHANNELS)), 0);
+    }
+
     /// Lets all of it go.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
@@ -101,14 +117,12 @@ impl Held {
 
 /// Fades the end of `samples` out; all of it if it is shorter than [`FADE_FRAMES`].
 pub(super) fn fade_out(samples: &mut [f32]) {
-    for (age, frame) in samples.rchunks_exact_mut(CHANNELS).take(FADE_FRAMES).enumerate() {
-        frame.iter_mut().for_each(|sample| *sample *= gain(age));
-    }
+    fade(samples.rchunks_exact_mut(CHANNELS), 0);
 }
 
-/// Fades the beginning of `samples` in.
-pub(super) fn fade_in(samples: &mut [f32]) {
-    for (age, frame) in samples.chunks_exact_mut(CHANNELS).take(FADE_FRAMES).enumerate() {
+/// Fades `frames`, of which the first one is `age` frames away from silence.
+fn fade<'a>(frames: impl Iterator<Item = &'a mut [f32]>, age: usize) {
+    for (age, frame) in (age..FADE_FRAMES).zip(frames) {
         frame.iter_mut().for_each(|sample| *sample *= gain(age));
     }
 }

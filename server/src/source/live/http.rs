@@ -80,10 +80,7 @@ impl Address {
 /// # Errors
 ///
 /// [`Trouble`].
-pub(super) fn fetch(
-    address: &Address,
-    connected: impl Fn(TcpStream),
-) -> Result<Incoming, Trouble> {
+pub(super) fn fetch(address: &Address, connected: impl Fn(TcpStream)) -> Result<Incoming, Trouble> {
     let mut address = address.clone();
     for _ in 0..=REDIRECTS_MAX {
         let mut stream = connect(&address, &connected)?;
@@ -245,10 +242,23 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        for good in ["http://a", "https://a.example:8443/x?y=z", "HTTP://127.0.0.1:8000/", "http://[::1]:80/a"] {
+        for good in [
+            "http://a",
+            "https://a.example:8443/x?y=z",
+            "HTTP://127.0.0.1:8000/",
+            "http://[::1]:80/a",
+        ] {
             assert!(Address::parse(good).is_ok(), "{good}");
         }
-        for wrong in ["http://", "ftp://a/b", "http://a b/", "file:///etc/passwd", "http://u:p@a/", "http:///x", "x"] {
+        for wrong in [
+            "http://",
+            "ftp://a/b",
+            "http://a b/",
+            "file:///etc/passwd",
+            "http://u:p@a/",
+            "http:///x",
+            "x",
+        ] {
             assert!(Address::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -5,7 +5,9 @@
 //! connection, and comes through bit for bit. The clock of a live one is followed. What breaks off is asked for again, and
 //! the party hears silence meanwhile.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -90,6 +92,20 @@ impl Input {
         Ok(Self::Http(Address::parse(text)?))
     }
 
+    /// The file at `path` as ffmpeg plays it, if it may know what gave us `fault`.
+    ///
+    /// # Errors
+    ///
+    /// The `fault`, if it may not.
+    pub(super) fn foreign(path: &Path, fault: Fault) -> Result<Self, Fault> {
+        let mut begins = [0; 4];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut begins));
+        if read.is_ok() && process::is_foreign(&begins, &fault) {
+            return Ok(Self::File(path.to_owned(), fault.to_string()));
+        }
+        Err(fault)
+    }
+
     /// The command `text`.
     ///
     /// # Errors
@@ -119,7 +135,7 @@ impl Input {
 
 /// Bytes that come from a web server.
 struct Incoming {
-    bytes: Box<dyn std::io::Read + Send>,
+    bytes: Box<dyn Read + Send>,
     kind: Kind,
     station: String,
     titles: titles::Titles,
@@ -182,7 +198,9 @@ impl Stream {
             warn!("{}: nothing has come yet; the party begins with silence", stream.name);
         }
         let mut state = stream.shared.state();
-        if !state.has_begun && let Some(fault) = state.fault.take() {
+        if !state.has_begun
+            && let Some(fault) = state.fault.take()
+        {
             return Err(fault);
         }
         let track = state.held.track().cloned();

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::trouble::Trouble;
+use crate::source::Fault;
 
 /// Longest line of a program that is logged, in bytes; longer ones are cut.
 const LINE_BYTES_MAX: u64 = 500;
@@ -141,6 +142,17 @@ pub(super) fn words(command: &str) -> Result<Vec<String>, Trouble> {
     shlex::split(command).filter(|words| !words.is_empty()).ok_or(Trouble::Command)
 }
 
+/// Whether ffmpeg may know what we do not, of a stream that `begins` so: what we can read and is broken stays broken.
+pub(super) fn is_foreign(begins: &[u8], fault: &Fault) -> bool {
+    let is_ours =
+        begins.starts_with(b"fLaC") || begins.starts_with(b"RIFF") || begins.starts_with(b"FORM");
+    match fault {
+        Fault::Unsupported(_) => true,
+        Fault::Unrecognised(_) => !is_ours,
+        _ => false,
+    }
+}
+
 /// Has ffmpeg play what comes from `input`.
 ///
 /// # Errors
@@ -156,8 +168,24 @@ pub(super) fn ffmpeg(
         Input::File(path) => ("file", format!("file:{}", path.display()), Stdio::null()),
     };
     let words = [
-        "ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-protocol_whitelist", protocols, "-i",
-        &name, "-map", "0:a:0", "-f", "f32le", "-ar", "48000", "-ac", "2", "pipe:1",
+        "ffmpeg",
+        "-hide_banner",
+        "-loglevel",
+        "error",
+        "-nostdin",
+        "-protocol_whitelist",
+        protocols,
+        "-i",
+        &name,
+        "-map",
+        "0:a:0",
+        "-f",
+        "f32le",
+        "-ar",
+        "48000",
+        "-ac",
+        "2",
+        "pipe:1",
     ];
     let words = words.map(str::to_owned);
     match Program::start(&words, stdin) {

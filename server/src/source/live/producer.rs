@@ -163,7 +163,8 @@ impl<'a> Attempt<'a> {
             Input::Exec(_) => {
                 let status = self.program.take().map(|mut program| program.end());
                 let status = status.unwrap_or_else(|| "no status".to_owned());
-                let exit = if is_first { Trouble::Soundless(status) } else { Trouble::Exited(status) };
+                let exit =
+                    if is_first { Trouble::Soundless(status) } else { Trouble::Exited(status) };
                 Err(exit.into())
             }
             Input::Fifo(_) => Ok(()),
@@ -242,14 +243,15 @@ impl<'a> Attempt<'a> {
                 }
                 if tap.is_empty() {
                     // The end of an empty stream: judged there.
-                    return Ok(Decoder::Raw(Raw::new(Box::new(io::empty()), SourceFormat::TRANSCODED)));
+                    return Ok(Decoder::Raw(Raw::new(
+                        Box::new(io::empty()),
+                        SourceFormat::TRANSCODED,
+                    )));
                 }
-                match fault {
-                    Fault::Unrecognised(_) | Fault::Unsupported(_) => {
-                        self.pipe_through(&tap, fault.to_string())
-                    }
-                    fault => Err(of_fault(fault).into()),
+                if tap.is_foreign(&fault) {
+                    return self.pipe_through(&tap, fault.to_string());
                 }
+                Err(of_fault(fault).into())
             }
         }
     }
@@ -267,7 +269,10 @@ impl<'a> Attempt<'a> {
                     let _ = io::copy(&mut bytes, &mut input);
                 }
             };
-            thread::Builder::new().name("ffmpeg-in".to_owned()).spawn(feed).map_err(Trouble::Start)?;
+            thread::Builder::new()
+                .name("ffmpeg-in".to_owned())
+                .spawn(feed)
+                .map_err(Trouble::Start)?;
         }
         Ok(self.transcode(program, output, fault))
     }
@@ -325,8 +330,7 @@ impl<'a> Attempt<'a> {
         }
         self.has_sound = true;
         let piece = Piece { samples, resolution_bits, track: Arc::clone(&self.track) };
-        let may_rest =
-            self.kind == Kind::Endless && matches!(self.producer.input, Input::Http(_));
+        let may_rest = self.kind == Kind::Endless && matches!(self.producer.input, Input::Http(_));
         let is_fresh = std::mem::take(&mut self.is_fresh);
         self.producer.shared.push(piece, is_fresh, may_rest)
     }

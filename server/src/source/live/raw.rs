@@ -210,9 +210,17 @@ mod tests {
 
     #[test]
     fn wrong_formats_are_refused() {
-        for wrong in ["", "s16le", "s16le/48000", "s16le/48000/3", "s16le/48000/0", "s16/48000/2",
-            "s16le/7999/2", "s16le/48000/2/1", "s16le/x/2"]
-        {
+        for wrong in [
+            "",
+            "s16le",
+            "s16le/48000",
+            "s16le/48000/3",
+            "s16le/48000/0",
+            "s16/48000/2",
+            "s16le/7999/2",
+            "s16le/48000/2/1",
+            "s16le/x/2",
+        ] {
             assert_eq!(wrong.parse::<SourceFormat>(), Err(FormatError), "{wrong}");
         }
         let format: SourceFormat = "s24be/44100/1".parse().unwrap();

@@ -164,7 +164,9 @@ impl Shared {
     /// Holds `leash` to pull when nobody plays it any more.
     pub(super) fn hold(&self, leash: Option<Leash>) {
         let mut state = self.state();
-        if state.closed && let Some(leash) = &leash {
+        if state.closed
+            && let Some(leash) = &leash
+        {
             leash.pull(false);
         }
         state.leash = leash;

@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
+use super::process::is_foreign;
+use crate::source::Fault;
+
 /// Most bytes that are remembered, more than a probe looks at.
 const BYTES_MAX: usize = 2 << 20;
 
@@ -39,6 +42,11 @@ impl Tap {
     /// Whether nothing has come.
     pub(super) fn is_empty(&self) -> bool {
         self.inner().is_empty
+    }
+
+    /// Whether ffmpeg may know what gave us `fault`.
+    pub(super) fn is_foreign(&self, fault: &Fault) -> bool {
+        self.inner().begun.as_ref().is_some_and(|begun| is_foreign(begun, fault))
     }
 
     /// The error that ended the reading.

@@ -41,7 +41,7 @@ fn listen(source: &mut dyn Source, frames: usize) -> (Vec<f32>, Vec<String>) {
     let (mut samples, mut titles) = (Vec::new(), Vec::new());
     let mut run = None;
     let limit = Instant::now() + LIMIT;
-    while samples.len() < frames * CHANNELS {
+    while samples.len() / CHANNELS < frames {
         assert!(Instant::now() < limit, "only {} frames came", samples.len() / CHANNELS);
         let next = source.run().clone();
         match source.read(Duration::from_secs(1)).unwrap() {
@@ -293,7 +293,12 @@ fn writers_of_a_pipe_come_and_go() {
         thread::spawn(move || {
             for value in [4_096_i16, 8_192] {
                 let bytes = value.to_le_bytes().repeat(2 * 96_000);
-                std::fs::OpenOptions::new().write(true).open(&pipe).unwrap().write_all(&bytes).unwrap();
+                std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(&pipe)
+                    .unwrap()
+                    .write_all(&bytes)
+                    .unwrap();
             }
         })
     };

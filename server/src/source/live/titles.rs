@@ -27,9 +27,7 @@ pub(super) fn track_of(title: &str, station: &str) -> Track {
         None => (None, clean(title)),
     };
     match (artist, title) {
-        (Some(artist), Some(title)) => {
-            Track { title, artist: Some(artist), ..Track::default() }
-        }
+        (Some(artist), Some(title)) => Track { title, artist: Some(artist), ..Track::default() },
         (Some(only), None) | (None, Some(only)) => Track { title: only, ..Track::default() },
         (None, None) => station_of(station),
     }

@@ -42,7 +42,9 @@ pub enum Trouble {
     #[error("the command ended with {0}")]
     Exited(String),
     /// It ended and gave nothing.
-    #[error("the command ended with {0} before there was any sound; expected raw samples or an audio file on its standard output")]
+    #[error(
+        "the command ended with {0} before there was any sound; expected raw samples or an audio file on its standard output"
+    )]
     Soundless(String),
     /// A pipe is gone, or cannot be opened.
     #[error("it cannot be opened ({0}); expected a named pipe that this user may read")]
@@ -66,7 +68,9 @@ impl Trouble {
     pub(super) fn is_lasting(&self) -> bool {
         match self {
             // Too early, and too many at a time.
-            Self::Status(status) => (400..500).contains(status) && ![408, 425, 429].contains(status),
+            Self::Status(status) => {
+                (400..500).contains(status) && ![408, 425, 429].contains(status)
+            }
             Self::Unreachable(_) | Self::Lost(_) | Self::Ended | Self::Exited(_) => false,
             _ => true,
         }
