@@ -1,12 +1,13 @@
 //! The command line as plain values.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use protocol::message::{Repeat, Rights};
 
 use crate::rights::{HostKey, Rules};
-use crate::source::{Options, Order, SourceSpec};
+use crate::source::{LiveOptions, Options, Order, SourceFormat, SourceSpec};
 
 /// One binary that turns any audio into a party URL.
 ///
@@ -21,12 +22,24 @@ pub struct Config {
     /// What to play: an audio file, a folder of them, a playlist, `demo` for the built-in track, or `metronome` for a
     /// tick each second, by which the delay of a loudspeaker is set by ear.
     ///
-    /// Files are FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF, playlists M3U, M3U8, PLS or XSPF. A folder is
-    /// played with all folders below it, in natural order. Give it more than once to play one after the other.
-    #[arg(long = "source", value_name = "FILE|FOLDER|PLAYLIST|demo|metronome")]
+    /// Files are FLAC, MP3, M4A (AAC-LC, ALAC), Ogg Vorbis, WAV or AIFF, and anything else if `ffmpeg` is installed; playlists
+    /// M3U, M3U8, PLS or XSPF. A folder is played with all folders below it, in natural order. Also an audio file or a radio
+    /// station on the web, `http://…` or `https://…`; standard input, `-`; a named pipe; a command that writes sound,
+    /// `exec:COMMAND`, which is run without a shell. Give it more than once to play one after the other.
+    #[arg(long = "source", value_name = "FILE|FOLDER|PLAYLIST|URL|-|exec:COMMAND|demo|metronome")]
     #[cfg_attr(feature = "cluster", arg(required_unless_present = "edge"))]
     #[cfg_attr(not(feature = "cluster"), arg(required = true))]
     pub sources: Vec<SourceSpec>,
+
+    /// What standard input, pipes and commands write, if it is raw samples: encoding, rate and channels, such as
+    /// `s16le/48000/2`. Without this, an audio file or stream of any kind is expected.
+    #[arg(long, value_name = "FORMAT")]
+    pub source_format: Option<SourceFormat>,
+
+    /// How much of a live source is in hand before it plays, in milliseconds: 500 to 4000. Less is nearer to the moment, more
+    /// bridges longer holes. A source that is faster than real time fills all the lead there is.
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(500..=4_000))]
+    pub live_lead: u16,
 
     /// Port to listen on; 0 takes a free one.
     #[arg(long, default_value_t = 8927)]
@@ -108,6 +121,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether it plays nothing itself, and is told by an origin what its guests may do and who the host is.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.cluster.is_edge();
+        #[cfg(not(feature = "cluster"))]
+        return false;
+    }
+
     /// Who may do what.
     pub(crate) fn rules(&self) -> Rules {
         Rules::new(self.guests, self.host_key.as_ref())
@@ -116,12 +138,14 @@ impl Config {
     /// How the sources are played.
     pub fn playback(&self) -> Options {
         let repeat = if self.no_loop { Repeat::Off } else { self.repeat };
+        let lead = Duration::from_millis(u64::from(self.live_lead));
         Options {
             order: Order { repeat, shuffle: self.shuffle },
             // Seeded by the system anew each time.
             seed: RandomState::new().hash_one(0),
             replay_gain: !self.no_replay_gain,
             normalize: self.normalize,
+            live: LiveOptions { format: self.source_format, lead },
         }
     }
 }
@@ -240,6 +264,8 @@ mod tests {
             &["server", "--source", "demo", "--name", " "],
             &["server", "--source", "demo", "--name", "a\nb"],
             &["server", "--source", "demo", "extra"],
+            &["server", "--source", "-", "--source-format", "s16le"],
+            &["server", "--source", "-", "--live-lead", "499"],
             #[cfg(feature = "cluster")]
             &["server", "--source", "demo", "--edge", "tcp/127.0.0.1:7447"],
             #[cfg(feature = "cluster")]

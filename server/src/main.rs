@@ -79,15 +79,11 @@ fn allow_descriptors(config: &Config) {
 }
 
 async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
-    #[cfg(feature = "cluster")]
-    let has_host = !config.cluster.is_edge();
-    #[cfg(not(feature = "cluster"))]
-    let has_host = true;
-    if config.host_key.is_none() && has_host {
+    if config.host_key.is_none() && !config.follows() {
         config.host_key = Some(HostKey::random()?);
     }
     // An edge's host is its origin's.
-    let host_key = config.host_key.clone().filter(|_| has_host);
+    let host_key = config.host_key.clone().filter(|_| !config.follows());
     let (host, show_qr) = (config.host.clone(), config.qr || io::stderr().is_terminal());
     let mut signals = Signals::new()?;
     #[cfg(feature = "cluster")]

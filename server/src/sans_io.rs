@@ -17,7 +17,7 @@ use crate::fanout::outbox::Output;
 use crate::group::Group;
 #[cfg(feature = "cluster")]
 use crate::pipeline::REACH_MAX;
-use crate::pipeline::line::Line;
+use crate::pipeline::line::{Line, Turn};
 use crate::session::{Identity, Session};
 use crate::source::Source;
 
@@ -68,7 +68,11 @@ impl Party {
     /// Makes audio until it reaches as far ahead of `now` as it should. Call it every few chunks' time.
     pub fn advance(&mut self, now: ServerTime) {
         while self.has_more && self.line.ahead(now).is_none() {
-            self.has_more = self.line.turn(self.source.as_mut(), &self.hub, || now);
+            let turn = self.line.turn(self.source.as_mut(), &self.hub, || now);
+            self.has_more = turn != Turn::Over;
+            if turn == Turn::Wait {
+                return;
+            }
         }
     }
 

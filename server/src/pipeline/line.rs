@@ -10,14 +10,14 @@ use protocol::audio::FrameIndex;
 use protocol::message::QueueEntry;
 use protocol::time::{ServerSpan, ServerTime};
 
-use super::LEAD_MAX;
 use super::chunker::Chunker;
 use super::timeline::PartyTimeline;
+use super::{CHUNK_FRAMES, LEAD_MAX};
 use crate::control::Request;
 use crate::fanout::chunk::Chunk;
 use crate::fanout::hub::Hub;
 use crate::group::{Offer, TrackMark};
-use crate::source::{Jump, Order, RATE_HZ, Read, Run, Source, Upcoming};
+use crate::source::{CHANNELS, DRY, Jump, Order, Pcm, RATE_HZ, Read, Run, Source, Upcoming};
 
 /// What is between the source and the hub.
 #[derive(Debug)]
@@ -56,6 +56,17 @@ const NEXT_UP_TOLD: usize = 20;
 
 /// How often it is looked whether the source offers something else, in chunks: titles of later tracks may become known.
 const OFFER_EVERY: u32 = 20;
+
+/// What a look at the source came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// There may be more at once.
+    More,
+    /// The source has nothing yet, and enough is in hand: look again when it says so, or soon.
+    Wait,
+    /// The music is over.
+    Over,
+}
 
 /// A run and where it begins.
 #[derive(Clone, Debug)]
@@ -202,17 +213,18 @@ impl Line {
         });
     }
 
-    /// Reads the source once and publishes what that completes. Returns whether there may be more.
+    /// Reads the source once and publishes what that completes.
     pub(crate) fn turn(
         &mut self,
         source: &mut dyn Source,
         hub: &Hub,
         now: impl Fn() -> ServerTime,
-    ) -> bool {
+    ) -> Turn {
         let run = source.run().number;
-        let more = self.fill(source, now());
+        let turn = self.fill(source, now());
+        let is_over = turn == Turn::Over;
         let mut made = 0;
-        while let Some((chunk, marks)) = self.next(now(), !more) {
+        while let Some((chunk, marks)) = self.next(now(), is_over) {
             hub.publish(chunk, marks, now());
             made += 1;
         }
@@ -220,11 +232,11 @@ impl Line {
         if self.offer_in == 0 || source.run().number != run {
             self.tell(source, hub);
         }
-        if !more {
+        if is_over {
             self.is_over = true;
             hub.end(self.end().unwrap_or_else(now));
         }
-        more
+        turn
     }
 
     /// Nobody listens: if the music stands still for longer than it reaches ahead, it goes on where it stood, and
@@ -245,19 +257,25 @@ impl Line {
         (micros > 0).then(|| Duration::from_micros(micros))
     }
 
-    /// Reads the source once. Returns whether there may be more.
-    fn fill(&mut self, source: &mut dyn Source, now: ServerTime) -> bool {
+    /// Reads the source once. Puts silence in when it has nothing and little is in hand, so that the timeline goes on.
+    fn fill(&mut self, source: &mut dyn Source, now: ServerTime) -> Turn {
         self.note_run(source.run());
         match source.read(self.in_hand(now)) {
             Ok(Read::Pcm(pcm)) => {
                 self.chunker.push(&pcm);
-                true
+                Turn::More
             }
-            Ok(Read::NotYet) => true,
-            Ok(Read::End) => false,
+            Ok(Read::NotYet) if self.current != Some(source.run().number) => Turn::More,
+            Ok(Read::NotYet) if self.in_hand(now) < DRY => {
+                let samples = vec![0.0; CHUNK_FRAMES * CHANNELS];
+                self.chunker.push(&Pcm { samples, resolution_bits: 16 });
+                Turn::More
+            }
+            Ok(Read::NotYet) => Turn::Wait,
+            Ok(Read::End) => Turn::Over,
             Err(error) => {
                 tracing::error!(%error, "the music stops");
-                false
+                Turn::Over
             }
         }
     }
@@ -377,12 +395,12 @@ mod tests {
     fn make(line: &mut Line, score: &mut Score, now: ServerTime) -> (Vec<Chunk>, Vec<TrackMark>) {
         let (mut chunks, mut marks) = (Vec::new(), Vec::new());
         loop {
-            let more = line.fill(score, now);
-            while let Some((chunk, begins)) = line.next(now, !more) {
+            let turn = line.fill(score, now);
+            while let Some((chunk, begins)) = line.next(now, turn == Turn::Over) {
                 chunks.push(chunk);
                 marks.extend(begins);
             }
-            if !more {
+            if turn != Turn::More {
                 return (chunks, marks);
             }
         }
@@ -602,6 +620,78 @@ mod tests {
         assert_eq!(studio.heard(), ("two".to_owned(), 0, true));
         studio.ask(Request::Shuffle(true));
         assert!(studio.hub.stage().group.view(studio.now).offer.order.shuffle);
+    }
+
+    /// Gives blocks only when they are put in.
+    #[derive(Default)]
+    struct Tap {
+        blocks: usize,
+        run: Run,
+        next: Option<Run>,
+    }
+
+    impl Source for Tap {
+        fn read(&mut self, _ahead: Duration) -> Result<Read, SourceError> {
+            if let Some(run) = self.next.take() {
+                self.run = run;
+                return Ok(Read::NotYet);
+            }
+            let Some(left) = self.blocks.checked_sub(1) else { return Ok(Read::NotYet) };
+            self.blocks = left;
+            Ok(Read::Pcm(Pcm { samples: vec![0.5; BLOCK * CHANNELS], resolution_bits: 16 }))
+        }
+
+        fn run(&self) -> &Run {
+            &self.run
+        }
+    }
+
+    /// Everything the line makes of `tap` at one time, until it waits.
+    fn draw(line: &mut Line, tap: &mut Tap, now: ServerTime) -> (Vec<Chunk>, Vec<TrackMark>) {
+        let (mut chunks, mut marks) = (Vec::new(), Vec::new());
+        while line.fill(tap, now) == Turn::More {
+            while let Some((chunk, begins)) = line.next(now, false) {
+                chunks.push(chunk);
+                marks.extend(begins);
+            }
+        }
+        (chunks, marks)
+    }
+
+    #[test]
+    fn a_source_that_gives_nothing_gets_silence_without_a_seam() {
+        let mut line = Line::default();
+        let mut tap = Tap { blocks: 48, ..Tap::default() };
+        let (mut chunks, _) = draw(&mut line, &mut tap, at(0));
+        assert_eq!(chunks.len(), 10);
+        for step in 1..500 {
+            // It comes back for a second, and goes again.
+            tap.blocks = if step == 250 { 48 } else { 0 };
+            let now = at(20 * step);
+            chunks.extend(draw(&mut line, &mut tap, now).0);
+            assert!(line.in_hand(now) >= DRY, "at {now:?}");
+            let in_hand = chunks.last().map(|last| last.end() - now);
+            assert!(in_hand >= Some(ServerSpan::from_millis(300)), "{in_hand:?} at {now:?}");
+        }
+        assert!(chunks.iter().all(|chunk| chunk.epoch() == 0));
+        assert!(chunks.windows(2).all(|pair| pair[0].end() == pair[1].play_at()));
+        // Silence is made no further ahead than it has to be.
+        assert!(line.in_hand(at(20 * 499)) < DRY + Duration::from_millis(120));
+    }
+
+    #[test]
+    fn a_title_that_comes_after_a_silence_is_that_of_its_first_frame() {
+        let mut line = Line::default();
+        let mut tap = Tap { blocks: 5, ..Tap::default() };
+        let (chunks, _) = draw(&mut line, &mut tap, at(0));
+        let start = chunks[0].play_at();
+        let track = Arc::new(Track { title: "news".to_owned(), ..Track::default() });
+        tap.next = Some(Run { number: 1, track, from_ms: 0 });
+        tap.blocks = 5;
+        let heard = (line.timeline.time_of(line.chunker.next_frame()).unwrap() - start).as_micros();
+        let (_, marks) = draw(&mut line, &mut tap, at(100));
+        assert_eq!(marks.len(), 1);
+        assert_eq!((marks[0].run, (marks[0].from - start).as_micros()), (1, heard));
     }
 
     #[test]

@@ -34,6 +34,7 @@ use symphonia::core::units::{TimeBase, Timestamp};
 use tracing::warn;
 
 use super::downmix::Downmix;
+use super::gain::GainTags;
 use super::gapless::{self, Span};
 use super::track::Track;
 use super::{CHANNELS, Fault, vorbis_setup};
@@ -93,8 +94,7 @@ impl MediaFile {
             let reason = pass.last_failure.unwrap_or_else(|| "no sound in it".to_owned());
             return Err(Fault::Undecodable(reason));
         }
-        let gain = track.read_tags(pass.reader.as_mut()).factor();
-        track.duration_ms = pass.duration_ms();
+        let gain = pass.read_tags(&mut track).factor();
         if pass.is_cut_off() {
             return Err(Fault::CutOff);
         }
@@ -188,8 +188,8 @@ pub(super) fn open_regular(path: &Path) -> Result<File, Fault> {
     File::open(path).map_err(io_fault)
 }
 
-/// One run through a file.
-struct Pass {
+/// One run through a file, or through a stream that has an end.
+pub(super) struct Pass {
     reader: Box<dyn FormatReader>,
     decoder: Box<dyn AudioDecoder>,
     track_id: u32,
@@ -205,23 +205,33 @@ struct Pass {
 
 impl Pass {
     fn begin(handle: &Arc<File>) -> Result<Self, Fault> {
-        let source = Box::new(SharedFile::new(handle)?);
+        let mut pass = Self::over(Box::new(SharedFile::new(handle)?))?;
+        let span = find_span(pass.reader.as_mut(), pass.track_id, handle);
+        pass.span = span.unwrap_or(Span::ALL);
+        Ok(pass)
+    }
+
+    /// Begins with whatever `source` gives, which need not be able to seek.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when it does not begin as any format we know.
+    pub(super) fn over(source: Box<dyn MediaSource>) -> Result<Self, Fault> {
         let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
         // Pictures are not used, and can be many times larger than everything else in memory.
         let metadata_options = MetadataOptions::default().limit_visual_bytes(Limit::Maximum(0));
-        let mut reader = guard(|| {
+        let reader = guard(|| {
             let probe = symphonia::default::get_probe();
             probe.probe(&Hint::new(), stream, FormatOptions::default(), metadata_options)
         })?
         .map_err(|error| Fault::Unrecognised(error.to_string()))?;
         let (track_id, decoder) = make_decoder(reader.as_ref())?;
-        let span = find_span(reader.as_mut(), track_id, handle).unwrap_or(Span::ALL);
         let (packets_lost, last_failure) = (0, None);
         Ok(Self {
             reader,
             decoder,
             track_id,
-            span,
+            span: Span::ALL,
             wanted_from: 0,
             mix: None,
             packets_lost,
@@ -264,7 +274,12 @@ impl Pass {
         Ok(true)
     }
 
-    fn next_block(&mut self) -> Result<Option<Block>, Fault> {
+    /// The next samples, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the rest cannot be played.
+    pub(super) fn next_block(&mut self) -> Result<Option<Block>, Fault> {
         let mut failures = 0;
         while failures < FAILURES_MAX {
             let error = match guard(|| self.reader.next_packet())? {
@@ -291,6 +306,20 @@ impl Pass {
         }
         let reason = self.last_failure.clone();
         Err(Fault::Undecodable(reason.unwrap_or_else(|| "it keeps starting over".to_owned())))
+    }
+
+    /// Takes over what the reader has found out about the music since the last call.
+    pub(super) fn read_news(&mut self, track: &mut Track) {
+        if !self.reader.metadata().is_latest() {
+            track.read_tags(self.reader.as_mut());
+        }
+    }
+
+    /// Takes over what the reader knows about the music, and returns what it says about loudness.
+    pub(super) fn read_tags(&mut self, track: &mut Track) -> GainTags {
+        let gain = track.read_tags(self.reader.as_mut());
+        track.duration_ms = self.duration_ms();
+        gain
     }
 
     /// Notices what a reader skips in silence: some look for the next intact packet by themselves.

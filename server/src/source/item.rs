@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::Thread;
+use std::time::Duration;
 
 use tracing::warn;
 
 use super::demo::Demo;
 use super::file::{Block, MediaFile};
+use super::live::{Input, LiveOptions, Stream};
 use super::metronome::Metronome;
 use super::track::Track;
 use super::{Fault, RATE_HZ, SourceName, SourceSpec};
@@ -19,6 +22,8 @@ pub(super) enum Item {
     Metronome(Metronome),
     /// A file that has been found playable.
     File(Box<MediaFile>),
+    /// What comes as it is made, or from far away.
+    Stream(Box<Stream>),
 }
 
 /// What an item gives.
@@ -26,7 +31,6 @@ pub(super) enum Piece {
     /// The next samples.
     Block(Block),
     /// Nothing is there yet, of what comes from elsewhere.
-    #[allow(dead_code, reason = "said by live inputs, and nothing of a list is live")]
     NotYet,
     /// The track is over.
     End,
@@ -34,16 +38,22 @@ pub(super) enum Piece {
 
 impl Item {
     /// Opens what `spec` names. `track` is what is known of it, for what it does not tell itself.
-    fn open(spec: &SourceSpec, track: &Track) -> Result<Self, Fault> {
+    fn open(spec: &SourceSpec, track: &Track, live: LiveOptions) -> Result<Self, Fault> {
+        let stream = |input: Input| {
+            let name = SourceName::from(spec).to_string();
+            Ok(Self::Stream(Box::new(Stream::open(input, name, live)?)))
+        };
         match spec {
             SourceSpec::Demo => Ok(Self::Demo(Demo::new())),
             SourceSpec::Metronome => Ok(Self::Metronome(Metronome::new())),
-            SourceSpec::File(path) => {
-                Ok(Self::File(Box::new(MediaFile::open(path, track.clone())?)))
-            }
-            SourceSpec::Http(_) => Err(Fault::NotYet("an address on the web")),
-            SourceSpec::Stdin => Err(Fault::NotYet("standard input")),
-            SourceSpec::Exec(_) => Err(Fault::NotYet("the output of a command")),
+            SourceSpec::File(path) => match MediaFile::open(path, track.clone()) {
+                Ok(file) => Ok(Self::File(Box::new(file))),
+                Err(fault) => stream(Input::foreign(path, fault)?),
+            },
+            SourceSpec::Http(address) => stream(Input::http(address)?),
+            SourceSpec::Stdin => stream(Input::Stdin),
+            SourceSpec::Fifo(path) => stream(Input::Fifo(path.clone())),
+            SourceSpec::Exec(command) => stream(Input::exec(command)?),
             // Taken apart before: what is left is a list in a list in a list.
             SourceSpec::Directory(_) | SourceSpec::Playlist(_) => Err(Fault::Nested),
         }
@@ -53,19 +63,21 @@ impl Item {
     fn can_seek(&self) -> bool {
         match self {
             Self::Demo(_) | Self::Metronome(_) | Self::File(_) => true,
+            Self::Stream(_) => false,
         }
     }
 
-    /// The next samples.
+    /// The next samples, when what was given before lasts for `ahead`.
     ///
     /// # Errors
     ///
     /// A [`Fault`] when the rest cannot be played.
-    pub(super) fn next_piece(&mut self) -> Result<Piece, Fault> {
+    pub(super) fn next_piece(&mut self, ahead: Duration) -> Result<Piece, Fault> {
         let block = match self {
             Self::Demo(demo) => demo.next_block(),
             Self::Metronome(metronome) => metronome.next_block(),
             Self::File(file) => file.next_block()?,
+            Self::Stream(stream) => return stream.next_piece(ahead),
         };
         Ok(block.map_or(Piece::End, Piece::Block))
     }
@@ -78,6 +90,7 @@ impl Item {
             Self::Metronome(metronome) => metronome.seek(frame),
             Self::File(file) if position_ms == 0 => file.rewind()?,
             Self::File(file) => file.seek(position_ms)?,
+            Self::Stream(stream) => stream.rewind()?,
         }
         Ok(())
     }
@@ -87,12 +100,13 @@ impl Item {
             Self::Demo(demo) => demo.track(),
             Self::Metronome(metronome) => metronome.track(),
             Self::File(file) => file.track(),
+            Self::Stream(stream) => stream.track(),
         }
     }
 
     fn gain(&self) -> Option<f32> {
         match self {
-            Self::Demo(_) | Self::Metronome(_) => None,
+            Self::Demo(_) | Self::Metronome(_) | Self::Stream(_) => None,
             Self::File(file) => file.gain(),
         }
     }
@@ -101,6 +115,7 @@ impl Item {
 /// One entry of the list.
 pub(super) struct Entry {
     spec: SourceSpec,
+    live: LiveOptions,
     /// Named by the person who started the party: it stays open, so that it plays on when it is deleted. What a list
     /// names is opened for its turn: there may be thousands.
     is_named: bool,
@@ -120,15 +135,15 @@ impl Entry {
     /// # Errors
     ///
     /// Why it does not play.
-    pub(super) fn named(spec: &SourceSpec) -> Result<Self, Fault> {
-        let mut entry = Self::listed(spec.clone(), None);
+    pub(super) fn named(spec: &SourceSpec, live: LiveOptions) -> Result<Self, Fault> {
+        let mut entry = Self::listed(spec.clone(), None, live);
         entry.is_named = true;
         entry.open()?;
         Ok(entry)
     }
 
     /// What a list names, and what it says about it. Not looked at yet.
-    pub(super) fn listed(spec: SourceSpec, track: Option<Track>) -> Self {
+    pub(super) fn listed(spec: SourceSpec, track: Option<Track>, live: LiveOptions) -> Self {
         let track = track.unwrap_or_else(|| match &spec {
             SourceSpec::File(path) => Track::from_path(path),
             SourceSpec::Http(address) => Track::named(address, None),
@@ -136,6 +151,7 @@ impl Entry {
         });
         Self {
             spec,
+            live,
             is_named: false,
             item: None,
             track: Arc::new(track),
@@ -195,7 +211,7 @@ impl Entry {
     pub(super) fn open(&mut self) -> Result<&mut Item, Fault> {
         let item = match self.item.take() {
             Some(item) => item,
-            None => Item::open(&self.spec, &self.track)?,
+            None => Item::open(&self.spec, &self.track, self.live)?,
         };
         if item.track() != self.track.as_ref() {
             self.track = Arc::new(item.track().clone());
@@ -205,15 +221,39 @@ impl Entry {
         Ok(self.item.insert(item))
     }
 
-    /// Makes it play from a position on. What it played before goes on if that fails.
+    /// Makes it play from a position on, to be read by the thread `reader`. What it played before goes on if that fails.
     ///
     /// # Errors
     ///
     /// Why it does not play.
-    pub(super) fn start(&mut self, position_ms: u64) -> Result<(), Fault> {
+    pub(super) fn start(&mut self, position_ms: u64, reader: Option<&Thread>) -> Result<(), Fault> {
         self.open()?.seek(position_ms)?;
         self.is_broken = false;
+        reader.iter().for_each(|reader| self.wake(reader));
         Ok(())
+    }
+
+    /// Names the thread to unpark when something comes, for what has to be waited for.
+    pub(super) fn wake(&mut self, reader: &Thread) {
+        if let Some(Item::Stream(stream)) = &mut self.item {
+            stream.wake(reader);
+        }
+    }
+
+    /// Takes over the title of a stream. Returns whether it is another one.
+    pub(super) fn take_title(&mut self) -> bool {
+        match &self.item {
+            Some(Item::Stream(stream)) if **stream.track() != *self.track => {
+                self.track = Arc::clone(stream.track());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it can never give anything again.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(&self.item, Some(Item::Stream(stream)) if stream.is_over())
     }
 
     /// Whether positions in it can be gone to. What is not open has been played before, or will tell when it is.

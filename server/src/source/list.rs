@@ -11,6 +11,7 @@ use std::path::Path;
 use tracing::warn;
 
 use super::item::Entry;
+use super::live::LiveOptions;
 use super::track::Track;
 use super::{Fault, SourceError, SourceName, SourceSpec, directory, file, playlist};
 
@@ -22,13 +23,14 @@ pub(super) const ENTRIES_MAX: usize = 20_000;
 /// # Errors
 ///
 /// [`SourceError::Unplayable`] for the first that does not play, or holds nothing that does.
-pub(super) fn gather(specs: &[SourceSpec]) -> Result<Vec<Entry>, SourceError> {
+pub(super) fn gather(specs: &[SourceSpec], live: LiveOptions) -> Result<Vec<Entry>, SourceError> {
     let mut entries = Vec::new();
     for spec in specs {
         let unplayable = |fault| SourceError::Unplayable { name: SourceName::from(spec), fault };
         match spec {
             SourceSpec::Directory(_) | SourceSpec::Playlist(_) => {
-                let mut list = List { entries: Vec::new(), room: ENTRIES_MAX - entries.len() };
+                let mut list =
+                    List { entries: Vec::new(), room: ENTRIES_MAX - entries.len(), live };
                 list.add(spec, 0).map_err(unplayable)?;
                 try_until_one_plays(&mut list.entries).map_err(unplayable)?;
                 entries.append(&mut list.entries);
@@ -36,7 +38,7 @@ pub(super) fn gather(specs: &[SourceSpec]) -> Result<Vec<Entry>, SourceError> {
             _ if entries.len() >= ENTRIES_MAX => {
                 warn!("{} is left out: the list is full", SourceName::from(spec));
             }
-            _ => entries.push(Entry::named(spec).map_err(unplayable)?),
+            _ => entries.push(Entry::named(spec, live).map_err(unplayable)?),
         }
     }
     Ok(entries)
@@ -70,6 +72,7 @@ fn try_until_one_plays(entries: &mut [Entry]) -> Result<(), Fault> {
 struct List {
     entries: Vec<Entry>,
     room: usize,
+    live: LiveOptions,
 }
 
 impl List {
@@ -78,14 +81,15 @@ impl List {
         match spec {
             SourceSpec::Directory(path) => {
                 let files = directory::walk(path, self.left()).map_err(file::io_fault)?;
-                let listed = |path| Entry::listed(SourceSpec::File(path), None);
+                let live = self.live;
+                let listed = |path| Entry::listed(SourceSpec::File(path), None, live);
                 self.entries.extend(files.into_iter().map(listed));
                 Ok(())
             }
             SourceSpec::Playlist(_) if depth > 1 => Err(Fault::Nested),
             SourceSpec::Playlist(path) => self.add_playlist(path, depth),
             _ => {
-                self.entries.push(Entry::listed(spec.clone(), None));
+                self.entries.push(Entry::listed(spec.clone(), None, self.live));
                 Ok(())
             }
         }
@@ -109,7 +113,7 @@ impl List {
                 spec => {
                     let track =
                         line.title.map(|title| Track::named(&title, line.artist.as_deref()));
-                    self.entries.push(Entry::listed(spec, track));
+                    self.entries.push(Entry::listed(spec, track, self.live));
                 }
             }
         }

@@ -25,6 +25,7 @@ mod gain;
 mod gapless;
 mod item;
 mod list;
+mod live;
 mod meter;
 mod metronome;
 mod natural;
@@ -41,6 +42,7 @@ mod vorbis_setup;
 #[cfg(test)]
 mod tests;
 
+pub use live::{FormatError, LiveOptions, SourceFormat, Trouble};
 pub use spec::{SourceSpec, SpecError};
 pub use track::Track;
 
@@ -53,6 +55,10 @@ pub const CHANNELS: usize = 2;
 /// Most frames one [`Pcm`] holds, 85 ms. Small enough that the pump never works through a long block
 /// while listeners wait, large enough that handing blocks over costs nothing.
 pub const PCM_FRAMES_MAX: usize = 4096;
+
+/// Who has nothing to give when what was read before lasts for less than this gets silence put in its place. It covers the
+/// time in which a chunk is made and stamped, and reaches every listener.
+pub const DRY: Duration = Duration::from_millis(400);
 
 /// Stereo samples at [`RATE_HZ`].
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +77,8 @@ pub struct Pcm {
 pub enum Read {
     /// The next samples.
     Pcm(Pcm),
-    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again.
+    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again. At once if
+    /// [`Source::run`] has changed: then something is there.
     NotYet,
     /// The music has ended. It stays so until a [`Source::jump`] succeeds.
     End,
@@ -210,12 +217,20 @@ pub struct Options {
     /// Whether what has no such tags is measured. That takes time: a track is made louder or softer when its
     /// measure is known before it begins.
     pub normalize: bool,
+    /// How streams are read.
+    pub live: LiveOptions,
 }
 
 impl Default for Options {
     /// Once, in order.
     fn default() -> Self {
-        Self { order: Order::default(), seed: 0, replay_gain: true, normalize: false }
+        Self {
+            order: Order::default(),
+            seed: 0,
+            replay_gain: true,
+            normalize: false,
+            live: LiveOptions::default(),
+        }
     }
 }
 
@@ -237,7 +252,7 @@ impl Options {
 /// The first source that cannot be played, see [`SourceError`]. The message is one line, made to be
 /// shown as it is.
 pub fn open(specs: &[SourceSpec], options: &Options) -> Result<Box<dyn Source>, SourceError> {
-    Ok(Box::new(sequence::Sequence::start(list::gather(specs)?, options)?))
+    Ok(Box::new(sequence::Sequence::start(list::gather(specs, options.live)?, options)?))
 }
 
 /// Why there is no music. Shows as one line that names the source, what is wrong and what is expected.
@@ -290,7 +305,7 @@ impl From<&SourceSpec> for SourceName {
         match spec {
             SourceSpec::Demo => Self::Demo,
             SourceSpec::Metronome => Self::Metronome,
-            SourceSpec::File(path) => Self::File(path.clone()),
+            SourceSpec::File(path) | SourceSpec::Fifo(path) => Self::File(path.clone()),
             SourceSpec::Directory(path) => Self::Directory(path.clone()),
             SourceSpec::Playlist(path) => Self::Playlist(path.clone()),
             SourceSpec::Http(address) => Self::Web(address.clone()),
@@ -384,9 +399,9 @@ pub enum Fault {
         /// The first of them, and what is wrong with it.
         first: String,
     },
-    /// A kind of source that is planned and not there yet.
-    #[error("{0} as a source is not supported yet; {EXPECTED}")]
-    NotYet(&'static str),
+    /// A stream cannot be had.
+    #[error(transparent)]
+    Live(#[from] Trouble),
     /// A decoder gave up in a way it should not.
     #[error("the decoder failed on it; {EXPECTED}")]
     Decoder,

@@ -15,8 +15,8 @@ use super::meter::Meter;
 use super::output::Output;
 use super::queue::{Next, Queue};
 use super::{
-    Abilities, CHANNELS, Fault, Jump, NEXT_UP_MAX, Options, Order, Read, Run, Source, SourceError,
-    Upcoming,
+    Abilities, CHANNELS, Fault, Jump, NEXT_UP_MAX, Options, Order, RATE_HZ, Read, Run, Source,
+    SourceError, Upcoming,
 };
 
 /// Shortest list that may be looped, in frames of the sources: 10 ms at the lowest usual rate. Each round
@@ -49,6 +49,8 @@ pub(super) struct Sequence {
     round_frames: u64,
     last_failure: Option<(usize, Fault)>,
     output: Output,
+    /// How long that which was read lasts.
+    ahead: Duration,
     /// Set when no more will become ready; holds the error until it has been told.
     end: Option<Result<(), SourceError>>,
     by_tags: bool,
@@ -81,6 +83,7 @@ impl Sequence {
             round_frames: 0,
             last_failure: None,
             output: Output::default(),
+            ahead: Duration::ZERO,
             end: None,
             by_tags: options.replay_gain,
             meter: if options.normalize { Meter::start() } else { None },
@@ -113,8 +116,9 @@ impl Sequence {
 
     /// Reads the present entry once. Returns whether it is worth to do so again.
     fn step(&mut self) -> Result<bool, Fault> {
+        let ahead = self.ahead;
         let piece = match self.entries[self.reading].item() {
-            Some(item) => item.next_piece()?,
+            Some(item) => item.next_piece(ahead)?,
             None => Piece::End,
         };
         let mut block = match piece {
@@ -125,6 +129,9 @@ impl Sequence {
                 return Ok(true);
             }
         };
+        if self.entries[self.reading].take_title() {
+            self.note_run(0);
+        }
         let frames = (block.samples.len() / CHANNELS) as u64;
         self.pass_frames += frames;
         self.round_frames += frames;
@@ -160,7 +167,7 @@ impl Sequence {
             self.reading = entry;
         }
         self.pass_frames = 0;
-        let started = self.entries[entry].start(position_ms);
+        let started = self.entries[entry].start(position_ms, self.reader.as_ref());
         if started.is_ok() {
             self.note_run(position_ms);
         } else {
@@ -188,6 +195,7 @@ impl Sequence {
         }
         let failure = match self.last_failure.take() {
             Some((entry, fault)) if self.round_frames == 0 => Some((entry, fault)),
+            _ if self.entries.iter().all(Entry::is_over) => None,
             _ if why == Next::Round => Some((self.reading, Fault::TooShort)),
             _ => None,
         };
@@ -244,7 +252,7 @@ impl Sequence {
         let entry = self.queue.entry();
         let length_ms = self.entries[entry].track().duration_ms.unwrap_or(u64::MAX);
         let position_ms = position_ms.min(length_ms);
-        if let Err(fault) = self.entries[entry].start(position_ms) {
+        if let Err(fault) = self.entries[entry].start(position_ms, self.reader.as_ref()) {
             self.entries[entry].fail(&fault);
             if entry != self.reading {
                 self.entries[entry].close();
@@ -299,6 +307,7 @@ impl Sequence {
 
 impl Source for Sequence {
     fn read(&mut self, ahead: Duration) -> Result<Read, SourceError> {
+        self.ahead = ahead;
         let told = self.run().number;
         self.fill();
         if self.output.run().is_some_and(|run| run.number != told) {
@@ -312,6 +321,8 @@ impl Source for Sequence {
                 Some(end) => std::mem::replace(end, Ok(())).map(|()| Read::End),
             };
         };
+        let frames = (pcm.samples.len() / CHANNELS) as f64;
+        self.ahead += Duration::from_secs_f64(frames / f64::from(RATE_HZ));
         // One ahead, so that `run` knows whose frames come next.
         self.fill();
         self.measure_ahead();
@@ -360,6 +371,7 @@ impl Source for Sequence {
     }
 
     fn wake(&mut self, reader: Thread) {
+        self.entries[self.reading].wake(&reader);
         self.reader = Some(reader);
     }
 }

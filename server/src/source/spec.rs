@@ -18,11 +18,13 @@ pub enum SourceSpec {
     Directory(PathBuf),
     /// A playlist: M3U, M3U8, PLS or XSPF, by its name.
     Playlist(PathBuf),
-    /// An address on the web, `http://` or `https://`.
+    /// An audio file or a radio station on the web, an address that begins with `http://` or `https://`.
     Http(String),
     /// Standard input, written `-`.
     Stdin,
-    /// The output of a command, written `exec:` and the command.
+    /// A named pipe.
+    Fifo(PathBuf),
+    /// A command that writes sound, written after `exec:`.
     Exec(String),
 }
 
@@ -66,9 +68,24 @@ impl FromStr for SourceSpec {
             Self::Directory(path.to_owned())
         } else if playlist::Kind::of(path).is_some() {
             Self::Playlist(path.to_owned())
+        } else if is_fifo(path) {
+            Self::Fifo(path.to_owned())
         } else {
             Self::File(path.to_owned())
         })
+    }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
     }
 }
 

@@ -142,7 +142,7 @@ fn year_of(date: &str) -> Option<u32> {
 }
 
 /// Text on one line, of bounded length; `None` when nothing is left.
-fn clean(text: &str) -> Option<String> {
+pub(super) fn clean(text: &str) -> Option<String> {
     let one_line: String =
         text.chars().take(TAG_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let trimmed = one_line.trim();

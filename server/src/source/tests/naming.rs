@@ -37,20 +37,6 @@ fn each_kind_of_source_is_told_by_how_it_is_written() {
 }
 
 #[test]
-fn sources_of_later_versions_are_named_as_such() {
-    for (value, kind) in [
-        ("http://radio.example/stream", "an address on the web"),
-        ("-", "standard input"),
-        ("exec:cat song.wav", "the output of a command"),
-    ] {
-        let spec = value.parse().unwrap();
-        let Err(error) = open(&[spec], &Options::default()) else { panic!("{value} plays") };
-        let message = error.to_string();
-        assert!(message.contains(&format!("{kind} as a source is not supported yet")), "{message}");
-    }
-}
-
-#[test]
 fn an_empty_list_is_an_error() {
     let Err(error) = open(&[], &Options::default()) else { panic!("an empty list was accepted") };
     assert_eq!(
