@@ -33,7 +33,7 @@ const PLAYLIST_BYTES_MAX: u64 = 64 * 1024;
 
 /// An address that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address(Uri);
+pub(in crate::source) struct Address(Uri);
 
 impl Address {
     /// Reads an address.
