@@ -97,7 +97,7 @@ impl Head {
         let is_other =
             kind.starts_with("text/") || kind.starts_with("image/") || kind == "application/json";
         if is_other {
-            let shown: String = kind.chars().filter(|c| c.is_ascii_graphic()).take(60).collect();
+            let shown: String = kind.chars().filter(char::is_ascii_graphic).take(60).collect();
             return Err(Trouble::NotAudio(format!("`{shown}`")));
         }
         Ok(())

@@ -123,7 +123,9 @@ pub(super) fn fade_out(samples: &mut [f32]) {
 /// Fades `frames`, of which the first one is `age` frames away from silence.
 fn fade<'a>(frames: impl Iterator<Item = &'a mut [f32]>, age: usize) {
     for (age, frame) in (age..FADE_FRAMES).zip(frames) {
-        frame.iter_mut().for_each(|sample| *sample *= gain(age));
+        for sample in frame {
+            *sample *= gain(age);
+        }
     }
 }
 

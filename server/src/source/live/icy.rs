@@ -1,6 +1,6 @@
 //! Takes titles out of a radio stream.
 //!
-//! A SHOUTcast or Icecast server that was asked with `Icy-MetaData: 1` puts a block of text after each `icy-metaint` bytes of
+//! A `SHOUTcast` or Icecast server that was asked with `Icy-MetaData: 1` puts a block of text after each `icy-metaint` bytes of
 //! audio: one byte that says how many times 16 bytes follow, and then `StreamTitle='…';StreamUrl='…';` filled up with
 //! zeros. Nobody escapes quotes: a title ends where a quote and a semicolon stand, and another field or the end follows.
 

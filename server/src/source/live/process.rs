@@ -117,7 +117,7 @@ fn log_lines(name: &str, errors: impl Read) {
             Ok(1..) => {}
             _ => return,
         }
-        if minute.elapsed() >= Duration::from_secs(60) {
+        if minute.elapsed() >= Duration::from_mins(1) {
             if left_out > 0 {
                 tracing::warn!(program = ?name, "{left_out} lines were left out");
             }

@@ -23,6 +23,10 @@ pub(super) struct Shared {
 }
 
 /// What both ends look at.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is what one side tells the other, at any time"
+)]
 pub(super) struct State {
     /// What has come.
     pub(super) held: Held,

@@ -22,7 +22,7 @@ const ONE: u64 = 1 << 32;
 const GLIDE_PPM: f64 = 100.0;
 
 /// The reader.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Varispeed {
     /// [`PHASES`] + 1 kernels of 2 × [`REACH`] values; made when first needed.
     kernels: Vec<f32>,
@@ -32,12 +32,6 @@ pub(super) struct Varispeed {
     position: u64,
     /// How much further each output frame is; `None` is one frame, at whole positions.
     step: Option<u64>,
-}
-
-impl Default for Varispeed {
-    fn default() -> Self {
-        Self { kernels: Vec::new(), frames: Vec::new(), position: 0, step: None }
-    }
 }
 
 impl Varispeed {
