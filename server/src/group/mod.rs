@@ -3,6 +3,8 @@
 //! Pure. Audio is made seconds before it is heard, so everything here carries the time at which it becomes
 //! true, and [`Group::view`] says what is true at a given moment.
 
+mod artwork;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 

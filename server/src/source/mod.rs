@@ -16,11 +16,13 @@ use std::time::Duration;
 
 use protocol::message::Repeat;
 
+pub(crate) mod cover;
 mod demo;
 mod downmix;
 mod file;
 mod gapless;
 mod metronome;
+mod picture_id;
 mod resample;
 mod sequence;
 mod spec;
@@ -30,6 +32,7 @@ mod vorbis_setup;
 #[cfg(test)]
 mod tests;
 
+pub use picture_id::{NoPictureId, PictureId};
 pub use spec::{SourceSpec, SpecError};
 pub use track::Track;
 
