@@ -13,9 +13,11 @@ use crate::fanout::hub::Hub;
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
-use crate::http::{assets, headers, ops, socket, status};
+use crate::http::{artwork, assets, headers, ops, socket, status};
 use crate::metrics::Metrics;
 use crate::party_clock::PartyClock;
+use crate::picture::darkroom::Darkroom;
+use crate::visual::observatory::Observatory;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub(crate) struct App {
     pub(crate) origins: Origins,
     /// Serves the connections.
     pub(crate) dispatcher: Dispatcher,
+    /// Makes pictures.
+    pub(crate) darkroom: Darkroom,
+    /// Looks at the sound.
+    pub(crate) observatory: Observatory,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Connections so far.
@@ -47,6 +53,7 @@ pub(crate) fn app(state: Arc<App>, with_ops: bool) -> Router {
     let guests = Router::new()
         .route("/sendspin", get(socket::upgrade))
         .route("/api/status", get(status::get))
+        .route("/artwork/{name}", get(artwork::get))
         .fallback(assets::get);
     let all = if with_ops { guests.merge(ops::routes()) } else { guests };
     all.layer(middleware::from_fn(headers::secure)).with_state(state)

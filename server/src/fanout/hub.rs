@@ -6,11 +6,12 @@ use protocol::time::ServerTime;
 use tokio::sync::watch;
 
 use super::chunk::Chunk;
-use super::ring::{Ring, Rings};
+use super::ring::Ring;
 use super::stage::Stage;
 use crate::group::{Group, TrackMark};
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
+use crate::visual::reel::Reel;
 
 /// Holds the [`Stage`] and tells when it has changed.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Hub {
     pub(crate) fn new(identity: Identity, group: Group) -> Self {
         let identity = Arc::new(identity);
         Self {
-            stage: RwLock::new(Stage { rings: Rings::default(), group, identity }),
+            stage: RwLock::new(Stage::new(identity, group)),
             changes: watch::Sender::new(0),
             chunks: watch::Sender::new(0),
             upheavals: watch::Sender::new(0),
@@ -103,12 +104,24 @@ impl Hub {
         announce(&self.changes);
     }
 
+    /// Lets `change` bring what is seen up to date.
+    pub(crate) fn show(&self, change: impl FnOnce(&mut Stage)) {
+        change(&mut self.write());
+        announce(&self.changes);
+    }
+
+    /// Lets `change` bring the figures of the sound up to date. Nobody is told: they are sent with the sound.
+    pub(crate) fn project(&self, change: impl FnOnce(&mut Reel)) {
+        change(&mut self.write().reel);
+    }
+
     /// Begins anew: another party, or the same one on another clock. All connections end, and are welcome to come again.
     pub(crate) fn begin_anew(&self, identity: Identity, group: Group) {
         let mut stage = self.write();
         stage.rings.all_mut().for_each(Ring::clear);
         stage.identity = Arc::new(identity);
         stage.group = group;
+        stage.reel.cut();
         drop(stage);
         announce(&self.upheavals);
     }

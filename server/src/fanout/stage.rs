@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::ring::Rings;
 use crate::group::Group;
+use crate::picture::gallery::Gallery;
 use crate::session::Identity;
+use crate::visual::reel::Reel;
 
 /// Chunks and titles. They are read under one lock, so that a listener who joins gets a position in the
 /// ring and the title that belongs to it in one step.
@@ -14,6 +16,23 @@ pub(crate) struct Stage {
     pub(crate) rings: Rings,
     /// The party.
     pub(crate) group: Group,
+    /// Pictures of what it plays.
+    pub(crate) gallery: Gallery,
+    /// Figures of the sound.
+    pub(crate) reel: Reel,
     /// Whose party it is.
     pub(crate) identity: Arc<Identity>,
+}
+
+impl Stage {
+    /// Nothing is there yet but the `group` of the party of `identity`.
+    pub(crate) fn new(identity: Arc<Identity>, group: Group) -> Self {
+        Self {
+            rings: Rings::default(),
+            group,
+            gallery: Gallery::default(),
+            reel: Reel::default(),
+            identity,
+        }
+    }
 }

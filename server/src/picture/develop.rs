@@ -72,7 +72,8 @@ pub(crate) enum Spoiled {
 /// [`Spoiled`].
 pub(crate) fn develop(bytes: &[u8]) -> Result<Picture, Spoiled> {
     let pixels = catch(|| decode(bytes))??;
-    let pixels = fit(&pixels, KEPT_SIDE_MAX, KEPT_SIDE_MAX);
+    let is_large = pixels.width().max(pixels.height()) > KEPT_SIDE_MAX;
+    let pixels = if is_large { fit(&pixels, KEPT_SIDE_MAX, KEPT_SIDE_MAX) } else { pixels };
     let jpeg = jpeg(&pixels, QUALITY)?;
     let digest = Sha256::digest(&jpeg);
     let id = digest.first_chunk().copied().unwrap_or_default();
@@ -129,10 +130,7 @@ fn decode(bytes: &[u8]) -> Result<RgbImage, Spoiled> {
         return Err(Spoiled::Bytes(bytes.len()));
     }
     let kind = image::guess_format(bytes).map_err(|_| Spoiled::Kind)?;
-    if !matches!(
-        kind,
-        FileFormat::Jpeg | FileFormat::Png | FileFormat::WebP | FileFormat::Bmp
-    ) {
+    if !matches!(kind, FileFormat::Jpeg | FileFormat::Png | FileFormat::WebP | FileFormat::Bmp) {
         return Err(Spoiled::Kind);
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), kind);
@@ -179,7 +177,7 @@ fn opaque(pixels: &DynamicImage) -> RgbImage {
     })
 }
 
-/// The picture as large as it can be within that, not larger than it was, with its sides in the same ratio.
+/// The picture as large as it can be within that, with its sides in the same ratio.
 fn fit(pixels: &RgbImage, width: u32, height: u32) -> RgbImage {
     let (width, height) = within(pixels.dimensions(), width, height);
     if (width, height) == pixels.dimensions() {
@@ -189,9 +187,8 @@ fn fit(pixels: &RgbImage, width: u32, height: u32) -> RgbImage {
 }
 
 fn within((width, height): (u32, u32), width_max: u32, height_max: u32) -> (u32, u32) {
-    let scale = (f64::from(width_max) / f64::from(width))
-        .min(f64::from(height_max) / f64::from(height))
-        .min(1.0);
+    let scale =
+        (f64::from(width_max) / f64::from(width)).min(f64::from(height_max) / f64::from(height));
     let scaled = |side: u32, max: u32| ((f64::from(side) * scale).round() as u32).clamp(1, max);
     (scaled(width, width_max), scaled(height, height_max))
 }

@@ -16,6 +16,10 @@ use protocol::message::ImageFormat;
 use self::palette::Palette;
 use crate::source::PictureId;
 
+/// Where pictures are: between these two stands the name of one.
+pub(crate) const PATH: &str = "/artwork/";
+pub(crate) const ENDING: &str = ".jpg";
+
 /// A picture that may be shown.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Picture {

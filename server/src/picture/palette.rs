@@ -110,7 +110,8 @@ fn chroma(color: Rgb) -> f64 {
 
 /// How far two colours are apart, 0 to 1.
 fn distance(one: Rgb, other: Rgb) -> f64 {
-    let parts = one.iter().zip(other).map(|(&one, other)| (f64::from(one) - f64::from(other)) / 255.0);
+    let parts =
+        one.iter().zip(other).map(|(&one, other)| (f64::from(one) - f64::from(other)) / 255.0);
     (parts.map(|part| part * part).sum::<f64>() / 3.0).sqrt()
 }
 
@@ -191,7 +192,8 @@ mod tests {
     #[test]
     fn the_colours_are_those_of_the_picture() {
         let (blue, orange) = ([20, 40, 160], [250, 140, 20]);
-        let picture = RgbImage::from_fn(100, 100, |x, _| image::Rgb(if x < 80 { blue } else { orange }));
+        let picture =
+            RgbImage::from_fn(100, 100, |x, _| image::Rgb(if x < 80 { blue } else { orange }));
         let palette = Palette::of(&picture);
         assert!(distance(palette.primary, blue) < 0.1, "{palette:?}");
         assert!(distance(palette.accent, orange) < 0.1, "{palette:?}");

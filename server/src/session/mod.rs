@@ -8,11 +8,15 @@
 //!
 //! Source: wire reference 1.3 for the handshake, 8.1 for the reactions to wrong input.
 
+mod artwork;
+mod color;
 mod metadata;
 mod negotiation;
 mod player;
+mod screen;
 #[cfg(test)]
 mod tests;
+mod visualizer;
 
 use std::sync::Arc;
 
@@ -24,11 +28,13 @@ use protocol::time::{ServerSpan, ServerTime};
 
 use self::negotiation::{Client, negotiate};
 use self::player::PlayerRole;
+use self::screen::Sight;
 use crate::bucket::Bucket;
 use crate::fanout::outbox::{Close, Outbox, Output, Urgent, Wait, close_code};
 use crate::fanout::stage::Stage;
 use crate::group::Group;
 use crate::metrics::Leave;
+use crate::picture::darkroom::Wish;
 use crate::pipeline::ROUND_SPAN;
 use crate::pipeline::encoder::WireFormat;
 
@@ -74,6 +80,8 @@ pub(crate) struct Session {
     complaints: u8,
     heard_at: ServerTime,
     ping_at: ServerTime,
+    /// How the client calls this server.
+    base_url: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -105,7 +113,13 @@ impl Session {
             complaints: 0,
             heard_at: now,
             ping_at: now + PING_EVERY,
+            base_url: None,
         }
+    }
+
+    /// The same for a client that calls this server so: its addresses begin with that, without a slash at the end.
+    pub(crate) fn called(self, base_url: Option<String>) -> Self {
+        Self { base_url: base_url.map(Arc::from), ..self }
     }
 
     /// Takes a text message that arrived at `arrived`.
@@ -172,6 +186,7 @@ impl Session {
             if active.client.player.as_mut().is_some_and(PlayerRole::stop) {
                 end_stream(&mut self.outbox);
             }
+            active.client.screen.stop(&mut self.outbox);
         }
         self.close(Close::new(close_code::GOING_AWAY, "the server is shutting down"));
     }
@@ -195,6 +210,17 @@ impl Session {
         self.client()?.format()
     }
 
+    /// A picture that somebody has to print for this client, if one is missing.
+    pub(crate) fn take_wish(&mut self) -> Option<Wish> {
+        let Phase::Active(active) = &mut self.phase else { return None };
+        active.client.screen.take_wish()
+    }
+
+    /// Whether it is to get figures of the sound.
+    pub(crate) fn shows_figures(&self) -> bool {
+        self.client().is_some_and(|client| client.screen.shows_figures())
+    }
+
     /// How many chunks were left out since this was last asked.
     pub(crate) fn take_skipped(&mut self) -> u64 {
         self.outbox.take_skipped()
@@ -203,12 +229,12 @@ impl Session {
     /// The next thing to do at `now`. Call again until it is [`Output::Wait`]; then call when the time it
     /// names has come, when the stage has changed, or after any `handle_*`. Extra calls are harmless.
     pub(crate) fn poll_output(&mut self, now: ServerTime, stage: &Stage) -> Output {
-        let timer = self.handle_timeout(now, &stage.group);
+        let timer = self.handle_timeout(now, stage);
         if matches!(self.phase, Phase::Active(_)) && self.ping_at <= now {
             self.ping_at = now + PING_EVERY;
             return Output::Ping;
         }
-        let output = self.outbox.poll(now, &stage.rings);
+        let output = self.outbox.poll(now, stage);
         if self.outbox.is_closing() {
             // The outbox may have ended the connection by itself.
             self.phase = Phase::Closing;
@@ -225,7 +251,7 @@ impl Session {
 
     /// The next thing that goes before chunks which were handed out and are not on the wire.
     pub(crate) fn poll_urgent(&mut self, now: ServerTime, stage: &Stage) -> Option<Urgent> {
-        self.handle_timeout(now, &stage.group);
+        self.handle_timeout(now, stage);
         self.outbox.poll_urgent()
     }
 
@@ -233,7 +259,7 @@ impl Session {
     fn handle_timeout(
         &mut self,
         now: ServerTime,
-        group: &Group,
+        stage: &Stage,
     ) -> Option<(ServerTime, &'static str)> {
         match &mut self.phase {
             Phase::Greeting { until } if *until <= now => {
@@ -249,14 +275,17 @@ impl Session {
             }
             Phase::Active(active) => {
                 let silence = (self.ping_at.min(self.heard_at + SILENCE_MAX), "a sign of life");
-                let group = active.follow(group, now, &mut self.outbox);
+                let group = active.follow(stage, now, &mut self.outbox);
                 group.filter(|&(at, _)| at < silence.0).or(Some(silence))
             }
             Phase::Closing => None,
         }
     }
 
-    fn activate(&mut self, client: Client) {
+    fn activate(&mut self, mut client: Client) {
+        if let Some(metadata) = &mut client.metadata {
+            metadata.set_base_url(self.base_url.take());
+        }
         self.outbox.push(
             ServerHello {
                 server_id: self.identity.server_id.clone(),
@@ -300,6 +329,10 @@ impl Session {
 
     fn handle_format(&mut self, now: ServerTime, request: &StreamRequestFormat) {
         let Phase::Active(active) = &mut self.phase else { return };
+        if request.player.is_none() && (request.artwork.is_some() || request.visualizer.is_some()) {
+            let taken = active.client.screen.handle_format(request, &mut self.outbox);
+            return taken.unwrap_or_else(|what| self.complain(what));
+        }
         let (Some(wish), Some(player)) = (&request.player, &mut active.client.player) else {
             return self.complain("stream/request-format for a role that is not active");
         };
@@ -333,19 +366,21 @@ impl Active {
     /// `group/update` goes before the stream messages that follow from it (wire reference 5.3).
     fn follow(
         &mut self,
-        group: &Group,
+        stage: &Stage,
         now: ServerTime,
         outbox: &mut Outbox,
     ) -> Option<(ServerTime, &'static str)> {
+        let group = &stage.group;
         let view = group.view(now);
         if self.playback != Some(view.playback) {
             self.playback = Some(view.playback);
             outbox.push(group_update(group, view.playback));
         }
-        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&view, now))
-        {
+        let sight = Sight { view: &view, gallery: &stage.gallery, now };
+        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&sight)) {
             outbox.push(state);
         }
+        self.client.screen.follow(&sight, outbox);
         let mut wake = view.changes_at.map(|at| (at, "the group"));
         if let Some(player) = &mut self.client.player {
             let (wanted, decides_at) = player.wants_stream(&view, now);

@@ -6,6 +6,7 @@ use protocol::time::ServerTime;
 
 use super::metadata::MetadataRole;
 use super::player::PlayerRole;
+use super::screen::Screen;
 use crate::fanout::outbox::{Close, close_code};
 use crate::pipeline::encoder::WireFormat;
 
@@ -23,6 +24,8 @@ pub(crate) struct Client {
     pub(super) player: Option<PlayerRole>,
     /// Its metadata role, if active.
     pub(super) metadata: Option<MetadataRole>,
+    /// What it shows.
+    pub(super) screen: Screen,
 }
 
 impl Client {
@@ -40,7 +43,7 @@ impl Client {
     pub(super) fn active_roles(&self) -> Vec<String> {
         let roles =
             [self.player.as_ref().map(|_| PLAYER_V1), self.metadata.as_ref().map(|_| METADATA_V1)];
-        roles.into_iter().flatten().map(str::to_owned).collect()
+        roles.into_iter().flatten().chain(self.screen.roles()).map(str::to_owned).collect()
     }
 }
 
@@ -73,5 +76,6 @@ pub(super) fn negotiate(hello: ClientHello, now: ServerTime) -> Result<Client, C
         _ => None,
     };
     let metadata = lists(METADATA_V1).then(MetadataRole::default);
-    Ok(Client { player, metadata, id: hello.client_id, name: hello.name })
+    let screen = Screen::new(&hello);
+    Ok(Client { player, metadata, screen, id: hello.client_id, name: hello.name })
 }

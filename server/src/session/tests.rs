@@ -8,7 +8,6 @@ use protocol::message::{Field, Metadata, StreamFormat};
 
 use super::*;
 use crate::fanout::fixture::{at, fill_all};
-use crate::fanout::ring::Rings;
 use crate::group::TrackMark;
 use crate::pipeline::encoder::WireFormat;
 use crate::source::Track;
@@ -29,6 +28,7 @@ enum Sent {
     Time(UnstampedTimeReply),
     Message(ServerMessage),
     Audio(ServerTime, WireFormat),
+    Binary(u8),
     Ping,
     Close(Close),
 }
@@ -50,7 +50,7 @@ impl Scene {
         let group = Group::new("group".to_owned(), "Party".to_owned());
         Self {
             session: Session::new(Arc::clone(&identity), 0, at(0)),
-            stage: Stage { rings: Rings::default(), group, identity },
+            stage: Stage::new(identity, group),
             sent: Vec::new(),
         }
     }
@@ -77,6 +77,7 @@ impl Scene {
                 Output::TimeReply(reply) => Sent::Time(reply),
                 Output::Message(message) => Sent::Message(message),
                 Output::Audio(chunk, format) => Sent::Audio(chunk.play_at(), format),
+                Output::Binary(message) => Sent::Binary(message[0]),
                 Output::Ping => Sent::Ping,
                 Output::Close(close) => Sent::Close(close),
             };
@@ -84,6 +85,7 @@ impl Scene {
                 Sent::Time(_) => "server/time",
                 Sent::Message(message) => message.type_name(),
                 Sent::Audio(..) => "audio",
+                Sent::Binary(_) => "binary",
                 Sent::Ping => "ping",
                 Sent::Close(_) => "close",
             });

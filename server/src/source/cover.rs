@@ -38,8 +38,7 @@ fn embedded(path: &Path) -> Option<Vec<u8>> {
     let handle = Arc::new(open_regular(path).ok()?);
     let source = Box::new(SharedFile::new(&handle).ok()?);
     let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    let metadata =
-        MetadataOptions::default().limit_visual_bytes(Limit::Maximum(PICTURE_BYTES_MAX));
+    let metadata = MetadataOptions::default().limit_visual_bytes(Limit::Maximum(PICTURE_BYTES_MAX));
     let found = guard(|| {
         let probe = symphonia::default::get_probe();
         let reader = probe.probe(&Hint::new(), stream, FormatOptions::default(), metadata);
