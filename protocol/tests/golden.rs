@@ -285,6 +285,12 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                 party_support: None,
             },
         ),
+    ]
+}
+
+/// Hellos of clients that show something.
+fn screens() -> Vec<(&'static str, ClientHello)> {
+    vec![
         (
             "client_hello.screen",
             ClientHello {
@@ -440,7 +446,7 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
         ),
         ("client_goodbye.newer", ClientGoodbye { reason: GoodbyeReason::Other }.into()),
     ];
-    all.extend(hellos().into_iter().map(|(name, hello)| (name, hello.into())));
+    all.extend(hellos().into_iter().chain(screens()).map(|(name, hello)| (name, hello.into())));
     all.extend(client_states().into_iter().map(|(name, state)| (name, state.into())));
     all.extend(controller_commands().into_iter().map(|(name, command)| {
         let command = ClientCommand { controller: Some(command), party: None };
@@ -592,6 +598,22 @@ fn streams() -> Vec<(&'static str, ServerMessage)> {
             .into(),
         ),
         (
+            "stream_clear",
+            StreamClear {
+                server_transmitted: Some(ServerTime::from_micros(45_300_000)),
+                roles: Some(strings(&["player"])),
+            }
+            .into(),
+        ),
+        ("stream_clear.all", StreamClear::default().into()),
+        ("stream_end", StreamEnd { roles: Some(strings(&["player", "artwork"])) }.into()),
+        ("stream_end.all", StreamEnd { roles: None }.into()),
+    ]
+}
+
+fn visual_streams() -> Vec<(&'static str, ServerMessage)> {
+    vec![
+        (
             "stream_start.artwork_only",
             StreamStart {
                 artwork: Some(ArtworkStream {
@@ -627,17 +649,6 @@ fn streams() -> Vec<(&'static str, ServerMessage)> {
             }
             .into(),
         ),
-        (
-            "stream_clear",
-            StreamClear {
-                server_transmitted: Some(ServerTime::from_micros(45_300_000)),
-                roles: Some(strings(&["player"])),
-            }
-            .into(),
-        ),
-        ("stream_clear.all", StreamClear::default().into()),
-        ("stream_end", StreamEnd { roles: Some(strings(&["player", "artwork"])) }.into()),
-        ("stream_end.all", StreamEnd { roles: None }.into()),
     ]
 }
 
@@ -700,7 +711,7 @@ fn server_messages() -> Vec<(&'static str, ServerMessage)> {
                 .into(),
         ),
     ];
-    all.extend(streams());
+    all.extend(streams().into_iter().chain(visual_streams()));
     all.extend(server_hellos().into_iter().map(|(name, hello)| (name, hello.into())));
     all.extend(metadata().into_iter().map(|(name, metadata)| {
         let state = ServerState { metadata: Some(metadata), ..ServerState::default() };

@@ -20,3 +20,31 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::fixture::at;
+    use crate::group::TrackMark;
+    use crate::source::Track;
+
+    #[test]
+    fn a_run_gets_its_picture_wherever_it_is_marked() {
+        let mut group = Group::new("id".to_owned(), "name".to_owned());
+        let mut mark = |run, file: Option<&str>| {
+            let file = file.map(|file| Arc::from(Path::new(file)));
+            let track = Arc::new(Track { file, ..Track::default() });
+            group.mark(TrackMark { from: at(0), run, track, progress_ms: 0 }, at(-1));
+        };
+        // After a stall, a run is marked once more.
+        for (run, file) in [(1, Some("one")), (2, None), (3, Some("three")), (1, Some("one"))] {
+            mark(run, file);
+        }
+        let unseen = |group: &Group| group.unseen().map(|(run, _)| run).collect::<Vec<_>>();
+        assert_eq!(unseen(&group), [1, 3, 1]);
+        group.illustrate(1, PictureId::new([7; 16]));
+        assert_eq!(unseen(&group), [3]);
+        let json = serde_json::to_string(group.program()).unwrap();
+        assert!(json.contains("0707") && !json.contains("three"), "{json}");
+    }
+}

@@ -20,7 +20,7 @@ const WISHES_MAX: usize = 64;
 /// Most files of which is remembered what their picture is. When full, all are forgotten.
 const FILES_MAX: usize = 1_024;
 
-/// Most runs of which is remembered that they were seen: several times what the group holds.
+/// Most runs of which is remembered that they have no picture: several times what the group holds.
 const RUNS_MAX: usize = 256;
 
 /// A picture in the shape that some screen wants.
@@ -44,7 +44,7 @@ impl Darkroom {
         let mut bench = Bench {
             hub: Arc::clone(hub),
             wishes: Arc::clone(&wishes),
-            seen: VecDeque::new(),
+            bare: VecDeque::new(),
             known: BTreeMap::new(),
         };
         let errand = Errand::start("darkroom", hub.changes(), move || bench.work())?;
@@ -65,8 +65,8 @@ impl Darkroom {
 struct Bench {
     hub: Arc<Hub>,
     wishes: Arc<Mutex<BTreeSet<Wish>>>,
-    /// Runs that were looked at.
-    seen: VecDeque<u64>,
+    /// Runs that turned out to have no picture.
+    bare: VecDeque<u64>,
     /// Which picture a file has, if any. Until the server ends, or there are too many: one that is put beside a file later
     /// is not noticed.
     known: BTreeMap<Arc<Path>, Option<PictureId>>,
@@ -102,16 +102,10 @@ impl Bench {
         lock(&self.wishes).remove(&(id, shape));
     }
 
-    fn next_file(&mut self) -> Option<(u64, Arc<Path>)> {
+    fn next_file(&self) -> Option<(u64, Arc<Path>)> {
         let stage = self.hub.stage();
-        let next = stage.group.unseen().find(|(run, _)| !self.seen.contains(run));
-        let (run, file) = next.map(|(run, file)| (run, Arc::clone(file)))?;
-        drop(stage);
-        if self.seen.len() >= RUNS_MAX {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(run);
-        Some((run, file))
+        let next = stage.group.unseen().find(|(run, _)| !self.bare.contains(run));
+        next.map(|(run, file)| (run, Arc::clone(file)))
     }
 
     /// Finds the picture of a run's file and shows it.
@@ -128,12 +122,16 @@ impl Bench {
             self.known.clear();
         }
         self.known.insert(Arc::clone(file), picture.as_ref().map(|picture| picture.id));
-        if let Some(picture) = picture {
-            self.hub.show(|stage| {
-                stage.group.illustrate(run, picture.id);
-                stage.gallery.hang(picture);
-            });
-        }
+        let Some(picture) = picture else {
+            if self.bare.len() >= RUNS_MAX {
+                self.bare.pop_front();
+            }
+            return self.bare.push_back(run);
+        };
+        self.hub.show(|stage| {
+            stage.group.illustrate(run, picture.id);
+            stage.gallery.hang(picture);
+        });
     }
 }
 

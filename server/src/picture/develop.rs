@@ -297,14 +297,21 @@ mod tests {
 
     #[test]
     fn bombs_are_refused_before_they_are_decoded() {
-        // A header that promises more than anybody has memory for.
-        let mut huge = png(&plain(1, 1, [0; 3]));
-        huge[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
-        huge[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
-        assert!(develop(&huge).is_err());
-        // Within the sides, beyond the pixels; the check sum is right, as the encoder made it.
-        let wide = png(&plain(5_900, 4_100, [0; 3]));
-        assert!(matches!(develop(&wide), Err(Spoiled::Size(5_900, 4_100))));
+        // Headers that promise more than there is.
+        let promising = |width: i32, height: i32| {
+            let mut bytes = Vec::new();
+            write(&plain(1, 1, [0; 3]), BmpEncoder::new(&mut bytes)).unwrap();
+            bytes[18..22].copy_from_slice(&width.to_le_bytes());
+            bytes[22..26].copy_from_slice(&height.to_le_bytes());
+            bytes
+        };
+        assert!(develop(&promising(1, 1)).is_ok());
+        for (width, height) in [(60_000, 60_000), (6_001, 1), (1, i32::MAX), (i32::MAX, i32::MIN)] {
+            assert!(develop(&promising(width, height)).is_err(), "{width} × {height}");
+        }
+        // Within the sides, beyond the pixels.
+        let wide = develop(&promising(5_900, 4_100));
+        assert!(matches!(wide, Err(Spoiled::Size(5_900, 4_100))), "{wide:?}");
         assert!(matches!(develop(&vec![0; PICTURE_BYTES_MAX + 1]), Err(Spoiled::Bytes(_))));
         for other in [&b"GIF89a\x01\0\x01\0"[..], b"<svg/>", b""] {
             assert!(matches!(develop(other), Err(Spoiled::Kind)));

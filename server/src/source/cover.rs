@@ -102,6 +102,20 @@ fn rank(path: &Path) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/audio").join(name)
+    }
+
+    #[test]
+    fn a_picture_is_found_in_every_kind_of_file() {
+        for name in ["picture.flac", "picture.mp3", "picture.m4a"] {
+            let picture = candidates(&fixture(name)).next().unwrap_or_default();
+            assert!(picture.starts_with(b"\x89PNG"), "{name}: {} bytes", picture.len());
+        }
+        assert_eq!(candidates(&fixture("ramp-48k-16.flac")).count(), 0);
+        assert_eq!(candidates(&fixture("missing.flac")).count(), 0);
+    }
+
     #[test]
     fn covers_are_known_by_their_names() {
         let ranks = ["cover.jpg", "Cover.JPEG", "COVER.png", "folder.jpg", "Front.png"]

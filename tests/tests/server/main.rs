@@ -10,6 +10,7 @@ mod http;
 mod limits;
 mod ops;
 mod refusals;
+mod roles;
 mod shutdown;
 mod sources;
 mod trust;
