@@ -220,26 +220,4 @@ mod tests {
         assert!((480..=500).contains(&spectra), "{spectra}");
         assert!(analyser.samples.len() < 3 * spectrum::WINDOW * CHANNELS);
     }
-
-    #[test]
-    fn temporary_cost() {
-        let sound = clicks(60, 100, 24_000.0);
-        let mut analyser = Analyser::new();
-        let began = std::time::Instant::now();
-        let mut bands = 0;
-        for piece in sound.chunks(CHUNK_FRAMES * CHANNELS) {
-            for (_, finding) in analyser.hear(piece) {
-                if let Finding::Spectrum(spectrum) = finding {
-                    let shape = protocol::message::SpectrumShape {
-                        n_disp_bins: 32,
-                        scale: protocol::message::Scale::Mel,
-                        f_min: 40,
-                        f_max: 16_000,
-                    };
-                    bands += spectrum.bands(shape).len() + usize::from(spectrum.loudness());
-                }
-            }
-        }
-        println!("COST {} us per second of audio ({bands})", began.elapsed().as_micros() / 60);
-    }
 }

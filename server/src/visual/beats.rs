@@ -28,6 +28,9 @@ const PERIODS: RangeInclusive<usize> = RATE * 60 / 200..=RATE;
 const PERIOD_LIKED: f32 = RATE as f32 / 2.0;
 const LIKING: f32 = 0.9;
 
+/// How much likelier the present distance is than others: a tempo and its double are often about as good.
+const STEADINESS: f32 = 1.3;
+
 /// How like itself music must be to have a beat, of 1.
 const LIKENESS_MIN: f32 = 0.12;
 
@@ -107,7 +110,7 @@ impl Beats {
     /// Finds out anew which beat goes on.
     fn review(&mut self) {
         let smooth = self.smooth();
-        let Some(period) = tempo(&smooth) else {
+        let Some(period) = tempo(&smooth, self.pulse.map(|pulse| pulse.period)) else {
             self.pulse = None;
             return;
         };
@@ -147,8 +150,8 @@ impl Beats {
     }
 }
 
-/// The distance at which onsets come again, looks; `None` when they do not.
-fn tempo(smooth: &[f32]) -> Option<f32> {
+/// The distance at which onsets come again, looks, where it was `present` so far; `None` when they do not.
+fn tempo(smooth: &[f32], present: Option<f32>) -> Option<f32> {
     let likeness = |lag: usize| {
         let products = smooth.iter().zip(smooth.get(lag..).unwrap_or_default());
         products.map(|(one, other)| one * other).sum::<f32>()
@@ -158,7 +161,9 @@ fn tempo(smooth: &[f32]) -> Option<f32> {
     let likenesses: Vec<f32> = (first..=PERIODS.end() + 1).map(likeness).collect();
     let liked = |period: usize| {
         let octaves = (period as f32 / PERIOD_LIKED).log2() / LIKING;
-        likenesses[period - first] * (-0.5 * octaves * octaves).exp()
+        let is_present = present.is_some_and(|present| (present - period as f32).abs() <= 2.0);
+        let steadiness = if is_present { STEADINESS } else { 1.0 };
+        likenesses[period - first] * (-0.5 * octaves * octaves).exp() * steadiness
     };
     let period = PERIODS.max_by(|&one, &other| liked(one).total_cmp(&liked(other)))?;
     let [before, here, after] = [0, 1, 2].map(|place| likenesses[period - first - 1 + place]);

@@ -45,18 +45,22 @@ impl Spectrum {
         let Some(inner) = self.power.len().checked_sub(2) else { return (0, 0) };
         let strongest =
             (1..=inner).max_by(|&one, &other| self.power[one].total_cmp(&self.power[other]));
-        let Some(at) = strongest else { return (0, 0) };
-        let around = &self.power[at - 1..=at + 1];
-        let amplitude = level(around.iter().sum());
+        let Some(mut at) = strongest else { return (0, 0) };
+        let amplitude = level(self.power[at - 1..=at + 1].iter().sum());
         if amplitude == 0 {
             return (0, 0);
         }
+        // The ear's weights lean so much at low frequencies that they would move the top.
+        let plain = |bin: usize| self.power[bin].max(1e-20) / a_weight(bin.max(1) as f32 * BIN_HZ);
+        while at > 1 && plain(at - 1) > plain(at) {
+            at -= 1;
+        }
         // A window's peak is nearly a parabola in decibels: Smith, "Spectral Audio Signal Processing", "Quadratic
         // Interpolation of Spectral Peaks".
-        let [before, here, after] = [0, 1, 2].map(|place| around[place].max(1e-20).ln());
+        let [before, here, after] = [at - 1, at, at + 1].map(|bin| plain(bin).ln());
         let bend = before - 2.0 * here + after;
-        let off = if bend < 0.0 { 0.5 * (before - after) / bend } else { 0.0 };
-        ((((at as f32 + off) * BIN_HZ).round()) as u16, amplitude)
+        let off = if bend < 0.0 { (0.5 * (before - after) / bend).clamp(-1.0, 1.0) } else { 0.0 };
+        (((at as f32 + off) * BIN_HZ).round() as u16, amplitude)
     }
 
     /// The levels of the bands of `shape`, as they go on the wire.
