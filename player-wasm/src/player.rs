@@ -142,6 +142,8 @@ impl Player {
                 buffer_capacity: BUFFER_CAPACITY_BYTES,
                 supported_commands: COMMANDS.to_vec(),
             }),
+            artwork_support: None,
+            visualizer_support: None,
             party_support: None,
         };
         self.send(hello);

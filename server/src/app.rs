@@ -14,9 +14,11 @@ use crate::fanout::hub::Hub;
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
-use crate::http::{api, assets, headers, ops, socket, status};
+use crate::http::{api, artwork, assets, headers, ops, socket, status};
 use crate::metrics::Metrics;
 use crate::party_clock::PartyClock;
+use crate::picture::darkroom::Darkroom;
+use crate::visual::observatory::Observatory;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub(crate) struct App {
     pub(crate) origins: Origins,
     /// Serves the connections.
     pub(crate) dispatcher: Dispatcher,
+    /// Makes pictures.
+    pub(crate) darkroom: Darkroom,
+    /// Looks at the sound.
+    pub(crate) observatory: Observatory,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// What is asked of what makes the sound.
@@ -71,6 +77,7 @@ pub(crate) fn app(state: Arc<App>, with_ops: bool) -> Router {
         .route("/sendspin", get(socket::upgrade))
         .route("/api/status", get(status::get))
         .merge(api::routes())
+        .route("/artwork/{name}", get(artwork::get))
         .fallback(assets::get);
     let all = if with_ops { guests.merge(ops::routes()) } else { guests };
     all.layer(middleware::from_fn(headers::secure)).with_state(state)

@@ -17,6 +17,9 @@
 //! | [`workers`] | several processes behind one port | processes |
 //! | `uplink` | origin and edges | sockets, threads |
 //! | [`source`] | files, the built-in demo and metronome | files |
+//! | `picture` | pictures of what is playing, and their colours | pure, but for the thread in `darkroom` |
+//! | `visual` | figures of the sound, for those who show it | pure, but for the thread in `observatory` |
+//! | `errand` | threads for work that nobody waits for | threads |
 //! | `bucket` | how much may be done at once | pure |
 //! | `metrics` | what is counted, for those who run it | pure |
 //! | `host_clock` | this host's clock | clock |
@@ -36,12 +39,14 @@ mod bucket;
 pub mod cluster;
 pub mod config;
 mod control;
+mod errand;
 mod fanout;
 mod group;
 mod host_clock;
 mod http;
 mod metrics;
 mod party_clock;
+mod picture;
 mod pipeline;
 pub mod rights;
 pub mod sans_io;
@@ -51,5 +56,6 @@ pub mod source;
 mod studio;
 #[cfg(feature = "cluster")]
 mod uplink;
+mod visual;
 #[cfg(feature = "cluster")]
 pub mod workers;

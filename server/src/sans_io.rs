@@ -139,6 +139,7 @@ impl Connection {
             }
             Output::Message(message) => Next::Text(message.encode()),
             Output::Audio(chunk, format) => Next::Binary(chunk.message(format)),
+            Output::Binary(message) => Next::Binary(message),
             // Not passed on: what the client says is sign of life enough.
             Output::Ping => self.poll(now, house),
             Output::Close(close) => Next::Close(close.code, close.reason),

@@ -24,9 +24,11 @@ use crate::http::gate::{Gate, Limits};
 pub use crate::http::join_url::{join_url, url};
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
+use crate::picture::darkroom::Darkroom;
 use crate::session::Identity;
 use crate::source::{self, Source, SourceError};
 use crate::studio::{Studio, Venue};
+use crate::visual::observatory::Observatory;
 
 /// Connections to the port of those who run the server: a few programs that look now and then.
 const OPS_LIMITS: Limits = Limits { listeners: 0, per_address: 100 };
@@ -159,10 +161,14 @@ impl Server {
             listeners: config.max_listeners,
             per_address: config.max_per_address,
         }));
+        let darkroom = Darkroom::open(&hub).map_err(StartError::Thread)?;
+        let observatory = Observatory::open(&hub, clock.clone()).map_err(StartError::Thread)?;
         let state = Arc::new(App {
             gate: Arc::clone(&gate),
             origins: Origins::new(&config.allow_origins),
             dispatcher: Dispatcher::start(&hub, &clock, &told),
+            darkroom,
+            observatory,
             hub,
             roster: Arc::new(Roster::new(demand)),
             clock,

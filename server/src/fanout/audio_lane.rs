@@ -77,6 +77,8 @@ pub(crate) struct AudioLane {
     /// When in every round chunks are sent.
     turn: ServerSpan,
     skipped: u64,
+    /// The client had no room for more when that was last tried.
+    is_full: bool,
     /// When audio was too late last, and how far ahead the listener was set.
     comeback: Option<(ServerTime, ServerSpan)>,
     /// How often the ring had been cleared when it was looked at last.
@@ -102,6 +104,7 @@ impl AudioLane {
             pace: Bucket::new(BURST, CATCH_UP, now),
             turn,
             skipped: 0,
+            is_full: false,
             comeback: None,
             cleared: None,
         }
@@ -123,6 +126,13 @@ impl AudioLane {
     /// Chunks that were left out because they would have come too late.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Whether it has less than the start lead in hand and could take more: nothing that is large may go before its next
+    /// chunk.
+    pub(crate) fn is_short(&self, now: ServerTime) -> bool {
+        let is_behind = self.sent_until.is_none_or(|until| until - now < self.terms.start_lead);
+        is_behind && !self.is_full
     }
 
     /// The next thing to do at `now`, with the chunks in its format.
@@ -199,7 +209,9 @@ impl AudioLane {
             return Some((turn, "the lead"));
         }
         let bytes = chunk.message_bytes(self.terms.format);
-        if let Some(until) = self.ledger.room_at(now, bytes, &self.terms) {
+        let room_at = self.ledger.room_at(now, bytes, &self.terms);
+        self.is_full = room_at.is_some();
+        if let Some(until) = room_at {
             return Some((until, "room in the client's buffer"));
         }
         let until = self.pace.ready_at(now, chunk.duration())?;

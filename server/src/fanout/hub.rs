@@ -6,12 +6,12 @@ use protocol::time::ServerTime;
 use tokio::sync::watch;
 
 use super::chunk::Chunk;
-use super::ring::{Ring, Rings};
 use super::stage::Stage;
 use crate::group::players::Players;
 use crate::group::{Group, Offer, Program, TrackMark};
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
+use crate::visual::reel::Reel;
 
 /// Holds the [`Stage`] and tells when it has changed.
 #[derive(Debug)]
@@ -27,12 +27,7 @@ impl Hub {
     pub(crate) fn new(identity: Identity, group: Group) -> Self {
         let identity = Arc::new(identity);
         Self {
-            stage: RwLock::new(Stage {
-                rings: Rings::default(),
-                group,
-                players: Players::default(),
-                identity,
-            }),
+            stage: RwLock::new(Stage::new(identity, group)),
             changes: watch::Sender::new(0),
             chunks: watch::Sender::new(0),
             upheavals: watch::Sender::new(0),
@@ -93,7 +88,7 @@ impl Hub {
     /// soon, or the party stands still at a position in the track, milliseconds.
     pub(crate) fn cut(&self, now: ServerTime, stops_at: Option<u64>) {
         let mut stage = self.write();
-        stage.rings.all_mut().for_each(Ring::clear);
+        stage.clear();
         stage.group.cut(now, stops_at);
         drop(stage);
         announce(&self.changes);
@@ -123,7 +118,7 @@ impl Hub {
     pub(crate) fn follow(&self, program: Program) {
         let mut stage = self.write();
         if program.cuts() > stage.group.cuts() {
-            stage.rings.all_mut().for_each(Ring::clear);
+            stage.clear();
         }
         stage.group.follow(program);
         drop(stage);
@@ -135,7 +130,7 @@ impl Hub {
         let known = self.stage().group.cuts();
         if cuts > known {
             let mut stage = self.write();
-            stage.rings.all_mut().for_each(Ring::clear);
+            stage.clear();
             stage.group.follow_cuts(cuts, now);
             drop(stage);
             announce(&self.changes);
@@ -158,10 +153,21 @@ impl Hub {
         result
     }
 
+    /// Lets `change` bring what is seen up to date.
+    pub(crate) fn show(&self, change: impl FnOnce(&mut Stage)) {
+        change(&mut self.write());
+        announce(&self.changes);
+    }
+
+    /// Lets `change` bring the figures of the sound up to date. Nobody is told: they are sent with the sound.
+    pub(crate) fn project(&self, change: impl FnOnce(&mut Reel)) {
+        change(&mut self.write().reel);
+    }
+
     /// Begins anew: another party, or the same one on another clock. All connections end, and are welcome to come again.
     pub(crate) fn begin_anew(&self, identity: Identity, group: Group) {
         let mut stage = self.write();
-        stage.rings.all_mut().for_each(Ring::clear);
+        stage.clear();
         stage.identity = Arc::new(identity);
         stage.group = group;
         drop(stage);

@@ -3,6 +3,7 @@
 //! Pure. Audio is made seconds before it is heard, so everything here carries the time at which it becomes
 //! true, and [`Group::view`] says what is true at a given moment.
 
+mod artwork;
 pub(crate) mod players;
 
 use std::collections::VecDeque;

@@ -1,10 +1,13 @@
 //! The metadata role: tells a client what is heard, when it is heard.
 
+use std::sync::Arc;
+
 use protocol::message::{Field, Metadata, PlaybackState, Progress, ServerMessage, ServerState};
 use protocol::time::ServerTime;
 
-use crate::group::View;
-use crate::source::Order;
+use super::screen::Sight;
+use crate::picture::{ENDING, PATH};
+use crate::source::{Order, PictureId};
 
 /// Normal speed, in thousandths.
 const SPEED: u32 = 1_000;
@@ -13,26 +16,38 @@ const SPEED: u32 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct MetadataRole {
     told: Option<Told>,
+    /// How the client calls this server.
+    base_url: Option<Arc<str>>,
 }
 
-/// Start of the track that was reported, whether it was running, and in which order tracks come.
-type Told = (Option<ServerTime>, PlaybackState, Order);
+/// Start of the track that was reported, its picture, whether it was running, and in which order tracks come.
+type Told = (Option<ServerTime>, Option<PictureId>, PlaybackState, Order);
 
 impl MetadataRole {
-    /// The message that brings the client up to date with `view`, if it is not.
-    pub(super) fn follow(&mut self, view: &View<'_>, now: ServerTime) -> Option<ServerMessage> {
-        let current = (view.now_playing.map(|mark| mark.from), view.playback, view.offer.order);
+    /// How the client calls this server. Without it, nothing has an address.
+    pub(super) fn set_base_url(&mut self, base_url: Option<Arc<str>>) {
+        self.base_url = base_url;
+    }
+
+    /// The message that brings the client up to date, if it is not.
+    pub(super) fn follow(&mut self, sight: &Sight<'_>) -> Option<ServerMessage> {
+        let picture = sight.picture().map(|picture| picture.id);
+        let view = sight.view;
+        let from = view.now_playing.map(|mark| mark.from);
+        let current = (from, picture, view.playback, view.offer.order);
         if self.told == Some(current) {
             return None;
         }
         self.told = Some(current);
-        let metadata = Some(describe(view, now));
+        let address = |(base, id)| format!("{base}{PATH}{id}{ENDING}");
+        let artwork_url = self.base_url.as_ref().zip(picture).map(address).into();
+        let metadata = Some(Metadata { artwork_url, ..describe(sight) });
         Some(ServerState { metadata, ..ServerState::default() }.into())
     }
 }
 
 /// All of it: what a track does not have is `null`, so that nothing of the one before stays on a screen.
-fn describe(view: &View<'_>, now: ServerTime) -> Metadata {
+fn describe(&Sight { view, now, .. }: &Sight<'_>) -> Metadata {
     let order = view.offer.order;
     let Some(mark) = view.now_playing else {
         return Metadata {

@@ -8,13 +8,17 @@
 //!
 //! Source: wire reference 1.3 for the handshake, 8.1 for the reactions to wrong input.
 
+mod artwork;
+mod color;
 mod controller;
 mod metadata;
 mod negotiation;
 mod party;
 mod player;
+mod screen;
 #[cfg(test)]
 mod tests;
+mod visualizer;
 
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ use protocol::time::{ServerSpan, ServerTime};
 pub(crate) use self::negotiation::Client;
 use self::negotiation::negotiate;
 use self::player::PlayerRole;
+use self::screen::Sight;
 use crate::bucket::Bucket;
 use crate::control::Command;
 use crate::fanout::outbox::{Close, Outbox, Output, Urgent, Wait, close_code};
@@ -35,6 +40,7 @@ use crate::fanout::stage::Stage;
 use crate::group::players::Told;
 use crate::group::{Group, Offer};
 use crate::metrics::Leave;
+use crate::picture::darkroom::Wish;
 use crate::pipeline::ROUND_SPAN;
 use crate::pipeline::encoder::WireFormat;
 use crate::rights::Rules;
@@ -89,6 +95,8 @@ pub(crate) struct Session {
     ping_at: ServerTime,
     /// What the last message was about, if that is not for the session alone.
     asked: Option<Asked>,
+    /// How the client calls this server.
+    base_url: Option<Arc<str>>,
 }
 
 /// What a client said that concerns others.
@@ -155,7 +163,13 @@ impl Session {
             heard_at: now,
             ping_at: now + PING_EVERY,
             asked: None,
+            base_url: None,
         }
+    }
+
+    /// The same for a client that calls this server so: its addresses begin with that, without a slash at the end.
+    pub(crate) fn called(self, base_url: Option<String>) -> Self {
+        Self { base_url: base_url.map(Arc::from), ..self }
     }
 
     /// What the last message was about, if that concerns others. Once.
@@ -234,6 +248,7 @@ impl Session {
             if active.client.player.as_mut().is_some_and(PlayerRole::stop) {
                 end_stream(&mut self.outbox);
             }
+            active.client.screen.stop(&mut self.outbox);
         }
         self.close(Close::new(close_code::GOING_AWAY, "the server is shutting down"));
     }
@@ -257,6 +272,17 @@ impl Session {
         self.client()?.format()
     }
 
+    /// A picture that somebody has to print for this client, if one is missing.
+    pub(crate) fn take_wish(&mut self) -> Option<Wish> {
+        let Phase::Active(active) = &mut self.phase else { return None };
+        active.client.screen.take_wish()
+    }
+
+    /// Whether it is to get figures of the sound.
+    pub(crate) fn shows_figures(&self) -> bool {
+        self.client().is_some_and(|client| client.screen.shows_figures())
+    }
+
     /// How many chunks were left out since this was last asked.
     pub(crate) fn take_skipped(&mut self) -> u64 {
         self.outbox.take_skipped()
@@ -270,7 +296,7 @@ impl Session {
             self.ping_at = now + PING_EVERY;
             return Output::Ping;
         }
-        let output = self.outbox.poll(now, &stage.rings);
+        let output = self.outbox.poll(now, stage);
         if self.outbox.is_closing() {
             // The outbox may have ended the connection by itself.
             self.phase = Phase::Closing;
@@ -318,7 +344,10 @@ impl Session {
         }
     }
 
-    fn activate(&mut self, client: Client, now: ServerTime) {
+    fn activate(&mut self, mut client: Client, now: ServerTime) {
+        if let Some(metadata) = &mut client.metadata {
+            metadata.set_base_url(self.base_url.take());
+        }
         self.outbox.push(
             ServerHello {
                 server_id: self.identity.server_id.clone(),
@@ -394,6 +423,10 @@ impl Session {
 
     fn handle_format(&mut self, now: ServerTime, request: &StreamRequestFormat) {
         let Phase::Active(active) = &mut self.phase else { return };
+        if request.player.is_none() && (request.artwork.is_some() || request.visualizer.is_some()) {
+            let taken = active.client.screen.handle_format(request, &mut self.outbox);
+            return taken.unwrap_or_else(|what| self.complain(what));
+        }
         let (Some(wish), Some(player)) = (&request.player, &mut active.client.player) else {
             return self.complain("stream/request-format for a role that is not active");
         };
@@ -437,10 +470,11 @@ impl Active {
             self.playback = Some(view.playback);
             outbox.push(group_update(group, view.playback));
         }
-        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&view, now))
-        {
+        let sight = Sight { view: &view, gallery: &stage.gallery, now };
+        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&sight)) {
             outbox.push(state);
         }
+        self.client.screen.follow(&sight, outbox);
         let mut wake = view.changes_at.map(|at| (at, "the group"));
         if let Some(at) = self.follow_controls(stage, now, outbox)
             && wake.is_none_or(|(wake, _)| at < wake)

@@ -8,6 +8,7 @@ use super::controller::ControllerRole;
 use super::metadata::MetadataRole;
 use super::party::PartyRole;
 use super::player::PlayerRole;
+use super::screen::Screen;
 use crate::fanout::outbox::{Close, close_code};
 use crate::pipeline::encoder::WireFormat;
 use crate::rights::Rules;
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     pub(super) controller: Option<ControllerRole>,
     /// Its party role, if active.
     pub(super) party: Option<PartyRole>,
+    /// What it shows.
+    pub(super) screen: Screen,
 }
 
 impl Client {
@@ -59,7 +62,7 @@ impl Client {
             (PARTY_V1, self.party.is_some()),
         ];
         let active = roles.into_iter().filter(|(_, is_active)| *is_active);
-        active.map(|(role, _)| role.to_owned()).collect()
+        active.map(|(role, _)| role).chain(self.screen.roles()).map(str::to_owned).collect()
     }
 }
 
@@ -96,12 +99,14 @@ pub(super) fn negotiate(
         _ => None,
     };
     let metadata = lists(METADATA_V1).then(MetadataRole::default);
+    let screen = Screen::new(&hello);
     let controller = lists(CONTROLLER_V1).then(ControllerRole::default);
-    let support = hello.party_support.filter(|_| lists(PARTY_V1));
+    let has_party = lists(PARTY_V1);
+    let support = hello.party_support.filter(|_| has_party);
     let is_host = support.as_ref().and_then(|support| support.host_key.as_deref());
     let is_host = is_host.map(|key| rules.is_host(key));
     let party = support.map(|_| PartyRole::new(is_host == Some(false)));
     let rights = if is_host == Some(true) { Rights::Host } else { rules.guests };
     let (id, name) = (hello.client_id, hello.name);
-    Ok(Client { id, name, rights, player, metadata, controller, party })
+    Ok(Client { id, name, rights, player, metadata, controller, party, screen })
 }

@@ -10,8 +10,6 @@ use protocol::message::{
 
 use super::*;
 use crate::fanout::fixture::{at, fill_all};
-use crate::fanout::ring::Rings;
-use crate::group::players::Players;
 use crate::group::{Offer, TrackMark};
 use crate::pipeline::encoder::WireFormat;
 use crate::rights::Rules;
@@ -34,6 +32,7 @@ enum Sent {
     Time(UnstampedTimeReply),
     Message(ServerMessage),
     Audio(ServerTime, WireFormat),
+    Binary(u8),
     Ping,
     Close(Close),
 }
@@ -59,7 +58,7 @@ impl Scene {
         let group = Group::new("group".to_owned(), "Party".to_owned());
         Self {
             session: Session::new(Arc::clone(&identity), 0, at(0)),
-            stage: Stage { rings: Rings::default(), group, players: Players::default(), identity },
+            stage: Stage::new(identity, group),
             sent: Vec::new(),
         }
     }
@@ -86,6 +85,7 @@ impl Scene {
                 Output::TimeReply(reply) => Sent::Time(reply),
                 Output::Message(message) => Sent::Message(message),
                 Output::Audio(chunk, format) => Sent::Audio(chunk.play_at(), format),
+                Output::Binary(message) => Sent::Binary(message[0]),
                 Output::Ping => Sent::Ping,
                 Output::Close(close) => Sent::Close(close),
             };
@@ -93,6 +93,7 @@ impl Scene {
                 Sent::Time(_) => "server/time",
                 Sent::Message(message) => message.type_name(),
                 Sent::Audio(..) => "audio",
+                Sent::Binary(_) => "binary",
                 Sent::Ping => "ping",
                 Sent::Close(_) => "close",
             });
@@ -696,4 +697,70 @@ fn after_a_cut_players_are_told_to_forget_and_a_pause_ends_the_stream() {
     assert_eq!(scene.run(1_500), ["group/update", "server/state", "stream/end"]);
     let Field::Value(progress) = scene.last_metadata().progress else { panic!("no progress") };
     assert_eq!((progress.track_progress, progress.playback_speed), (200, 0));
+}
+
+/// A client that shows everything and plays nothing.
+const SCREEN: &str = r#"{"type":"client/hello","payload":{"client_id":"c","name":"n","version":1,
+    "supported_roles":["artwork@v1","color@v1","visualizer@v1","visualizer"],
+    "artwork@v1_support":{"channels":[{"source":"album","format":"jpeg","media_width":64,"media_height":64}]},
+    "visualizer@v1_support":{"types":["beat","spectrum","beat"],"buffer_capacity":1000,"rate_max":500}}}"#;
+
+#[test]
+fn a_screen_gets_what_it_can_show() {
+    let mut scene = Scene::playing();
+    scene.stage.group.end(at(3_000));
+    let words = scene.text(10, SCREEN);
+    let start = ["stream/start", "stream/start", "binary"];
+    assert_eq!(words[..3], ["server/hello", "group/update", "server/state"]);
+    assert_eq!(words[3..], start);
+    assert_eq!(scene.active_roles(), ["artwork@v1", "color@v1", "visualizer@v1"]);
+    assert!(scene.session.shows_figures());
+    let visualizer = scene.sent.iter().find_map(|sent| match sent {
+        Sent::Message(ServerMessage::StreamStart(start)) => start.visualizer.as_ref(),
+        _ => None,
+    });
+    let visualizer = visualizer.expect("no stream/start for the visualizer");
+    // Each type once, no spectrum without a shape, and no more often than there is something.
+    assert_eq!((visualizer.types.len(), visualizer.rate_max), (1, 50));
+    assert_eq!(scene.run(3_000), ["group/update", "stream/end"]);
+    assert!(!scene.session.shows_figures());
+    let stage = &scene.stage;
+    scene.session.handle_shutdown(&stage.group);
+    assert_eq!(scene.run(3_100), ["group/update", "stream/end", "close"]);
+}
+
+#[test]
+fn a_screen_may_change_its_mind() {
+    let mut scene = Scene::playing();
+    scene.text(10, SCREEN);
+    let request =
+        |wish: &str| format!(r#"{{"type":"stream/request-format","payload":{{{wish}}}}}"#);
+    for (wish, words) in [
+        (r#""artwork":{"channel":0,"media_width":32}"#, &["stream/start", "binary"][..]),
+        (r#""artwork":{"channel":1,"media_width":32}"#, &[]),
+        (r#""visualizer":{"types":["loudness"]}"#, &["stream/start"]),
+        (r#""visualizer":{"types":[]}"#, &[]),
+        (
+            r#""visualizer":{"types":["spectrum"],"spectrum":{"n_disp_bins":900,"scale":"log","f_min":1,"f_max":2}}"#,
+            &["stream/start"],
+        ),
+        (r#""player":{"bit_depth":16}"#, &[]),
+    ] {
+        assert_eq!(scene.text(20, &request(wish)), words, "{wish}");
+    }
+    let complaints = scene.session.complaints;
+    assert_eq!(complaints, 3);
+}
+
+#[test]
+fn a_role_that_cannot_be_served_is_not_active() {
+    for (from, to) in [
+        (r#""buffer_capacity":1000"#, r#""buffer_capacity":9"#),
+        (r#"["beat","spectrum","beat"]"#, r#"["spectrum"]"#),
+        (r#""rate_max":500"#, r#""rate":500"#),
+    ] {
+        let mut scene = Scene::playing();
+        scene.text(0, &SCREEN.replace(from, to));
+        assert_eq!(scene.active_roles(), ["artwork@v1", "color@v1"], "{to}");
+    }
 }

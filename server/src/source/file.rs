@@ -555,19 +555,19 @@ fn itunes_span(reader: &mut dyn FormatReader) -> Option<Span> {
 /// Runs a call into symphonia and turns a panic in it into a fault.
 ///
 /// `AssertUnwindSafe`: on a fault the caller drops the pass, so nothing half-changed is ever used again.
-fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
+pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Fault::Decoder)
 }
 
 /// Reads a shared file from a position of its own, so that any number of readers can take turns.
-struct SharedFile {
+pub(super) struct SharedFile {
     file: Arc<File>,
     position: u64,
     length: u64,
 }
 
 impl SharedFile {
-    fn new(file: &Arc<File>) -> Result<Self, Fault> {
+    pub(super) fn new(file: &Arc<File>) -> Result<Self, Fault> {
         let length = file.metadata().map_err(Fault::Unreadable)?.len();
         Ok(Self { file: Arc::clone(file), position: 0, length })
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use protocol::message::Repeat;
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod cover;
 mod demo;
 mod directory;
 mod downmix;
@@ -30,6 +31,7 @@ mod meter;
 mod metronome;
 mod natural;
 mod output;
+mod picture_id;
 mod playlist;
 mod queue;
 mod random;
@@ -43,6 +45,7 @@ mod vorbis_setup;
 mod tests;
 
 pub use live::{FormatError, LiveOptions, SourceFormat, Trouble};
+pub use picture_id::{NoPictureId, PictureId};
 pub use spec::{SourceSpec, SpecError};
 pub use track::Track;
 

@@ -1,12 +1,14 @@
 //! What is known about a piece of music: the tags of a file, made fit to be shown.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use symphonia::core::formats::FormatReader;
 use symphonia::core::meta::{MetadataRevision, StandardTag};
 
 use super::gain::GainTags;
+use super::picture_id::PictureId;
 
 /// Longest tag kept, in characters. A file may carry megabytes in one tag, and every listener gets it.
 const TAG_CHARS_MAX: usize = 300;
@@ -28,13 +30,19 @@ pub struct Track {
     pub track_number: Option<u32>,
     /// Length in milliseconds. An estimate where a file does not state it.
     pub duration_ms: Option<u64>,
+    /// Its picture, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artwork: Option<PictureId>,
+    /// The file on this machine in which or beside which its picture is. Nobody is told.
+    #[serde(skip)]
+    pub file: Option<Arc<Path>>,
 }
 
 impl Track {
     /// A track of which only the file name is known.
     pub(super) fn from_path(path: &Path) -> Self {
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-        Self::named(&stem, None)
+        Self { file: Some(path.into()), ..Self::named(&stem, None) }
     }
 
     /// A track of which only this is known, as a playlist tells it.

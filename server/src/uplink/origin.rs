@@ -203,19 +203,17 @@ pub(crate) struct Numbered {
 mod tests {
     use super::*;
     use crate::fanout::fixture::{at, fill_all};
-    use crate::fanout::ring::Rings;
     use crate::group::Group;
-    use crate::group::players::Players;
     use crate::session::Identity;
 
     fn stage() -> Stage {
-        let mut rings = Rings::default();
-        // Twenty chunks of 50 ms.
-        fill_all(&mut rings, at(1_000), at(2_000), at(0));
         let identity =
             Identity { server_id: "s".to_owned(), name: "n".to_owned(), ..Identity::default() };
         let group = Group::new("g".to_owned(), "n".to_owned());
-        Stage { rings, group, players: Players::default(), identity: Arc::new(identity) }
+        let mut stage = Stage::new(Arc::new(identity), group);
+        // Twenty chunks of 50 ms.
+        fill_all(&mut stage.rings, at(1_000), at(2_000), at(0));
+        stage
     }
 
     fn present(millis: i64, here: usize, stage: &Stage) -> Present<'_> {

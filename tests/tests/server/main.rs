@@ -12,6 +12,7 @@ mod limits;
 mod lists;
 mod ops;
 mod refusals;
+mod roles;
 mod shutdown;
 mod sources;
 mod trust;

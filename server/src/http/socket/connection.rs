@@ -76,6 +76,8 @@ struct State {
     unsent: i64,
     /// The format that is being asked for on behalf of this listener.
     format: Option<WireFormat>,
+    /// Whether figures of the sound are being asked for on behalf of this listener.
+    shows_figures: bool,
 }
 
 impl Connection {
@@ -99,6 +101,7 @@ impl Connection {
             ended: None,
             unsent: 0,
             format: None,
+            shows_figures: false,
         };
         Self { stream, app, shard, upheavals, state: Mutex::new(state), news: Notify::new() }
     }
@@ -215,6 +218,7 @@ impl Connection {
             state.unsent = unsent;
         }
         self.ask_for(state, state.session.format());
+        self.ask_for_figures(state, state.session.shows_figures());
         if state.ended.is_some() || (state.blocked.is_some() && !was_blocked) {
             self.news.notify_one();
         }
@@ -225,6 +229,14 @@ impl Connection {
         if format != state.format {
             self.app.roster.demand().change_format(state.format, format);
             state.format = format;
+        }
+    }
+
+    /// Says whether figures of the sound are wanted here from now on.
+    fn ask_for_figures(&self, state: &mut State, wanted: bool) {
+        if wanted != state.shows_figures {
+            self.app.observatory.change(wanted);
+            state.shows_figures = wanted;
         }
     }
 
@@ -316,6 +328,7 @@ impl Connection {
                     break;
                 }
                 Output::Message(message) => state.batch.push(frame::text(&message.encode()).into()),
+                Output::Binary(message) => state.batch.push(frame::binary(&message).0.into()),
                 Output::Ping => state.batch.push(frame::ping().into()),
                 Output::TimeReply(reply) => {
                     state.batch.push(self.time_reply(reply).into());
@@ -324,6 +337,9 @@ impl Connection {
                 }
                 Output::Wait(_) => break,
             }
+        }
+        if let Some(wish) = state.session.take_wish() {
+            self.app.darkroom.ask(wish);
         }
         let skipped = state.session.take_skipped();
         if skipped > 0 {
@@ -406,6 +422,7 @@ impl Drop for Connection {
         let mut state = self.state();
         self.app.metrics.unsent.dec_by(state.unsent);
         self.ask_for(&mut state, None);
+        self.ask_for_figures(&mut state, false);
     }
 }
 

@@ -36,6 +36,7 @@ use crate::app::App;
 use crate::fanout::frame;
 use crate::fanout::outbox::close_code;
 use crate::http::accept::{Peer, RETRY_AFTER_S};
+use crate::http::own_url::own_url;
 use crate::metrics::Refused;
 use crate::session::Session;
 
@@ -79,10 +80,11 @@ pub(crate) async fn upgrade(
             return turn_away(request, response, peer, farewell);
         }
     };
+    let base_url = own_url(request.headers());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgraded.await {
-            Ok(upgraded) => run(upgraded, app).await,
+            Ok(upgraded) => run(upgraded, base_url, app).await,
             Err(error) => tracing::debug!(%error, "no upgrade"),
         }
         drop((place, peer));
@@ -119,15 +121,16 @@ async fn say_no(upgraded: OnUpgrade, (code, words): (u16, &str)) -> io::Result<(
     stream.read(&mut [0; 64]).await.map(drop)
 }
 
-/// Runs a connection until it is over.
-async fn run(upgraded: Upgraded, app: Arc<App>) {
+/// Runs a connection until it is over. Its client calls this server by that address.
+async fn run(upgraded: Upgraded, base_url: Option<String>, app: Arc<App>) {
     let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
         return tracing::error!("a connection of another kind than were accepted");
     };
     let number = app.accepted.fetch_add(1, Ordering::Relaxed);
     // Before the party is looked at: one that comes after this is noticed.
     let upheavals = app.hub.upheavals_so_far();
-    let session = Session::new(Arc::clone(&app.hub.stage().identity), number, app.clock.now());
+    let session = Session::new(Arc::clone(&app.hub.stage().identity), number, app.clock.now())
+        .called(base_url);
     let shard = app.dispatcher.shard(number);
     let connection = Arc::new(Connection::new(io.into_inner(), session, (shard, upheavals), app));
     Reader::new(connection, read_buf.to_vec()).await.run().await;
