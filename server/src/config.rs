@@ -1,5 +1,8 @@
 //! The command line as plain values.
 
+pub use crate::http::entrance::{BasePath, BasePathError, Entrance, PublicUrl, PublicUrlError};
+#[cfg(feature = "tls")]
+pub use crate::http::tls::TlsOptions;
 use crate::source::SourceSpec;
 
 /// One binary that turns any audio into a party URL.
@@ -54,14 +57,72 @@ pub struct Config {
     #[arg(long)]
     pub ops_port: Option<u16>,
 
+    /// Answer below this path, as `/music/party`, for a reverse proxy that passes requests on with it. One that cuts it off
+    /// needs nothing of this.
+    #[arg(long, value_name = "PATH", default_value = "", value_parser = base_path, hide_default_value = true)]
+    pub base_path: BasePath,
+
+    /// What guests are to open, as `https://home.example/party`, when that is another address than this server's own: behind
+    /// a reverse proxy, or with a name of its own.
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Do not announce the party on the local network, where players without a browser look for it. With encryption, and on
+    /// this machine's own address, it never is.
+    #[arg(long)]
+    pub no_mdns: bool,
+
     /// Print the address as a QR code even when standard error is not a terminal.
     #[arg(long)]
     pub qr: bool,
+
+    /// Encryption.
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: TlsOptions,
 
     /// The party beyond one process.
     #[cfg(feature = "cluster")]
     #[command(flatten)]
     pub cluster: crate::cluster::Cluster,
+}
+
+impl Config {
+    /// The ways to the page.
+    #[must_use]
+    pub fn entrance(&self) -> Entrance {
+        Entrance {
+            host: self.host.clone(),
+            is_secure: self.is_secure(),
+            #[cfg(feature = "tls")]
+            name: self.tls.acme.clone(),
+            #[cfg(not(feature = "tls"))]
+            name: None,
+            path: self.base_path.clone(),
+            public: self.public_url.clone(),
+        }
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_used();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Whether the party is made here, and not followed from elsewhere.
+    pub(crate) fn makes_the_party(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return !self.cluster.is_edge();
+        #[cfg(not(feature = "cluster"))]
+        true
+    }
+}
+
+/// An empty value stands for the root.
+fn base_path(value: &str) -> Result<BasePath, BasePathError> {
+    if value.is_empty() { Ok(BasePath::default()) } else { value.parse() }
 }
 
 /// Longest party name, in characters: it has to fit on a phone's screen.
@@ -129,6 +190,20 @@ mod tests {
             &["server", "--source", "demo", "--name", " "],
             &["server", "--source", "demo", "--name", "a\nb"],
             &["server", "--source", "demo", "extra"],
+            &["server", "--source", "demo", "--base-path", "party"],
+            &["server", "--source", "demo", "--public-url", "party.example"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--tls-cert", "a.pem"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--tls-key", "a.key"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--acme-staging"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--acme", "party.example:443"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--acme", "a.b", "--tls-cert", "a", "--tls-key", "b"],
+            #[cfg(all(feature = "tls", feature = "cluster"))]
+            &["server", "--source", "demo", "--acme", "party.example", "--workers", "2"],
             #[cfg(feature = "cluster")]
             &["server", "--source", "demo", "--edge", "tcp/127.0.0.1:7447"],
             #[cfg(feature = "cluster")]

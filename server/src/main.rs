@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use server::announce::Announcement;
 use server::config::Config;
-use server::server::{Server, StartError, join_url, url};
+use server::server::{Server, StartError};
 #[cfg(feature = "cluster")]
 use server::workers::Coordinator;
 use tracing_subscriber::EnvFilter;
@@ -78,7 +79,7 @@ fn allow_descriptors(config: &Config) {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let (host, show_qr) = (config.host.clone(), config.qr || io::stderr().is_terminal());
+    let asked = config.clone();
     let mut signals = Signals::new()?;
     #[cfg(feature = "cluster")]
     let is_worker = config.cluster.worker;
@@ -98,11 +99,12 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     };
     let address = server.local_addr();
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on {}", url(&host, address.port()))?;
+    writeln!(stdout, "listening on {}", asked.entrance().listening(address.port()))?;
     stdout.flush()?;
-    if show_qr && !is_worker {
-        invite(&join_url(&host, address))?;
+    if !is_worker && (asked.qr || io::stderr().is_terminal()) {
+        invite(&asked.entrance().join_url(address))?;
     }
+    let announcement = Announcement::start(&asked, address);
     tokio::select! {
         () = signals.next() => {}
         () = untethered(is_worker) => {}
@@ -116,6 +118,9 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         signals.next().await;
         exit_now();
     });
+    if let Some(announcement) = announcement {
+        announcement.take_back().await;
+    }
     if !server.shutdown(STOP_WITHIN).await {
         tracing::warn!("stopped without waiting for everyone");
     }
