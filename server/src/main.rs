@@ -16,8 +16,8 @@ use server::workers::Coordinator;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise. The decoders' own words are left out: the source says what is
-/// wrong with a file, once and by its name.
-const LOG_FILTER: &str = "info,symphonia=off";
+/// wrong with a file, once and by its name. So do those of who asks for certificates.
+const LOG_FILTER: &str = "info,symphonia=off,rustls_acme=warn";
 
 /// How long stopping may take. Container runtimes kill after ten seconds, people after two.
 const STOP_WITHIN: Duration = Duration::from_millis(1_500);
@@ -118,10 +118,13 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         signals.next().await;
         exit_now();
     });
-    if let Some(announcement) = announcement {
-        announcement.take_back().await;
-    }
-    if !server.shutdown(STOP_WITHIN).await {
+    let goodbye = async {
+        if let Some(announcement) = announcement {
+            announcement.take_back().await;
+        }
+    };
+    let (in_order, ()) = tokio::join!(server.shutdown(STOP_WITHIN), goodbye);
+    if !in_order {
         tracing::warn!("stopped without waiting for everyone");
     }
     Ok(ExitCode::SUCCESS)

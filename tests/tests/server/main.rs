@@ -2,16 +2,21 @@
 //!
 //! Every wait has a limit, every server picks its own port, and nothing sleeps.
 
+mod acme;
 mod audio;
 mod edges;
 mod faults;
 mod greeting;
 mod http;
 mod limits;
+#[cfg(target_os = "linux")]
+mod mdns;
 mod ops;
 mod refusals;
 mod shutdown;
 mod sources;
+mod subpath;
+mod tls;
 mod trust;
 mod workers;
 

@@ -42,7 +42,7 @@ pub(super) fn open(
     let folder = folder(options.acme_cache.as_deref())?;
     if port != ASKED_PORT {
         tracing::warn!(
-            "--acme: Let's Encrypt asks on port {ASKED_PORT}, and this is {port}: give --port {ASKED_PORT}, or forward that port here"
+            "--acme: whoever gives certificates asks on port {ASKED_PORT}, and this is {port}: give --port {ASKED_PORT}, or forward that port here"
         );
     }
     let acme = match &options.acme_ca {
@@ -76,7 +76,7 @@ async fn watch_over(
         };
         match event {
             Some(Ok(EventOk::DeployedNewCert)) => {
-                tracing::info!("there is a certificate for {host}")
+                tracing::info!("there is a certificate for {host}");
             }
             Some(Ok(EventOk::DeployedCachedCert)) => {
                 tracing::info!("there is a certificate for {host}, from before");
@@ -84,7 +84,7 @@ async fn watch_over(
             Some(Ok(event)) => tracing::debug!(?event, "ACME"),
             // It waits longer from time to time.
             Some(Err(error)) => {
-                tracing::warn!("no certificate for {host} yet, asked again: {error}")
+                tracing::warn!("no certificate for {host} yet, asked again: {error}");
             }
             None => return,
         }

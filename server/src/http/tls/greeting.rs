@@ -40,7 +40,7 @@ pub(crate) async fn greet(tls: Tls, stream: TcpStream, visit: Visit) {
     match timeout(GREET_WITHIN, agree(&tls, stream)).await {
         Ok(Ok(Greeted::Encrypted(stream))) => visit.answer(*stream).await,
         Ok(Ok(Greeted::Plain(stream))) => {
-            visit.with(Router::new().fallback(lead)).answer(stream).await
+            visit.with(Router::new().fallback(lead)).answer(stream).await;
         }
         Ok(Ok(Greeted::Done)) => {}
         Ok(Err(error)) => tracing::debug!(%address, %error, "no encryption was agreed on"),
