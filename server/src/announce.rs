@@ -98,9 +98,11 @@ fn texts(base: &str, name: &str) -> [(&'static str, String); 2] {
 /// Whether a party at this address is to be announced, by this process.
 fn is_wanted(config: &Config, bound: IpAddr) -> bool {
     // Players that look for a server open `ws://`, as the specification has it, and TLS is not what they expect there.
-    let is_for_players = !config.is_secure();
+    let is_for_players = !config.entrance().is_secure;
     let is_for_others = !bound.is_loopback();
-    is_for_players && is_for_others && !config.no_mdns && config.makes_the_party()
+    // Who plays nothing follows an origin, which speaks for the party.
+    let is_the_party = !config.sources.is_empty();
+    is_for_players && is_for_others && is_the_party && !config.no_mdns
 }
 
 /// The addresses at which a server is reached that is bound to `bound`.

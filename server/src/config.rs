@@ -91,32 +91,17 @@ impl Config {
     /// The ways to the page.
     #[must_use]
     pub fn entrance(&self) -> Entrance {
+        #[cfg(feature = "tls")]
+        let (is_secure, name) = (self.tls.is_used(), self.tls.acme.clone());
+        #[cfg(not(feature = "tls"))]
+        let (is_secure, name) = (false, None);
         Entrance {
             host: self.host.clone(),
-            is_secure: self.is_secure(),
-            #[cfg(feature = "tls")]
-            name: self.tls.acme.clone(),
-            #[cfg(not(feature = "tls"))]
-            name: None,
+            is_secure,
+            name,
             path: self.base_path.clone(),
             public: self.public_url.clone(),
         }
-    }
-
-    /// Whether connections are encrypted.
-    pub(crate) fn is_secure(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.tls.is_used();
-        #[cfg(not(feature = "tls"))]
-        false
-    }
-
-    /// Whether the party is made here, and not followed from elsewhere.
-    pub(crate) fn makes_the_party(&self) -> bool {
-        #[cfg(feature = "cluster")]
-        return !self.cluster.is_edge();
-        #[cfg(not(feature = "cluster"))]
-        true
     }
 }
 
