@@ -192,6 +192,12 @@ impl Visit {
         self.peer.address
     }
 
+    /// Returns when it is time to stop.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn told(&self) {
+        told(&mut self.stop.clone()).await;
+    }
+
     /// The same with other answers.
     #[cfg(feature = "tls")]
     pub(crate) fn with(self, router: Router) -> Self {

@@ -159,6 +159,21 @@ async fn who_does_not_come_to_the_point_is_hung_up_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn nobody_is_waited_for_who_says_nothing() -> Result<()> {
+    let certificate = Certificate::new()?;
+    let Party { server, .. } = certificate.party(48_000).await?;
+    let mut silent = TcpStream::connect(("127.0.0.1", server.port())).await?;
+    // Later connections are taken after it.
+    certificate.trusted()?.connect(server.port()).await?;
+    server.signal(Signal::TERM)?;
+    let exit = server.exit(REPLY_LIMIT).await?;
+    assert_eq!(exit.status.code(), Some(0), "{exit:?}");
+    assert!(!exit.stderr.contains("without waiting"), "{}", exit.stderr);
+    silent.read_to_end(&mut Vec::new()).await.ok();
+    Ok(())
+}
+
+#[tokio::test]
 async fn workers_encrypt_too() -> Result<()> {
     let certificate = Certificate::new()?;
     let mut args =

@@ -37,7 +37,11 @@ enum Greeted {
 /// Encrypts a connection and answers its requests.
 pub(crate) async fn greet(tls: Tls, stream: TcpStream, visit: Visit) {
     let address = visit.address();
-    match timeout(GREET_WITHIN, agree(&tls, stream)).await {
+    let greeted = tokio::select! {
+        greeted = timeout(GREET_WITHIN, agree(&tls, stream)) => greeted,
+        () = visit.told() => return,
+    };
+    match greeted {
         Ok(Ok(Greeted::Encrypted(stream))) => visit.answer(*stream).await,
         Ok(Ok(Greeted::Plain(stream))) => {
             visit.with(Router::new().fallback(lead)).answer(stream).await;

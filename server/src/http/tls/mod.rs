@@ -28,7 +28,8 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 pub struct TlsOptions {
     /// Serve https with the certificate in this file: PEM, with those that vouch for it below. Read again when it changes.
     ///
-    /// Plain http requests to the same port are sent to https. --ops-port stays plain.
+    /// Plain http requests to the same port are sent to https. --ops-port stays plain. With a certificate for a name, give
+    /// guests that name: --public-url.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
