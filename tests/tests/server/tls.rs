@@ -228,11 +228,11 @@ async fn what_is_wrong_is_said_in_one_line_at_the_start() -> Result<()> {
 #[tokio::test]
 async fn without_a_certificate_yet_the_server_stays() -> Result<()> {
     let ours = Certificate::new()?;
-    let cache = ours.path("cache/acme")?;
+    let (cache, ca) = (ours.path("cache/acme")?, ours.path("cert.pem")?);
     let nobody = "https://localhost:9/directory";
     let args = [
         &["--source", "demo", "--qr", "--acme", "party.example", "--acme-cache", &cache][..],
-        &["--acme-directory", nobody, "--acme-ca", &ours.path("cert.pem")?],
+        &["--acme-directory", nobody, "--acme-ca", &ca],
     ]
     .concat();
     let mut server = ServerProcess::start(&args).await?;
