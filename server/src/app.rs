@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tokio::sync::{mpsc, watch};
+use tower_service::Service;
 
 use crate::control::{self, Command, Control, Denied};
 use crate::fanout::count::Roster;
 use crate::fanout::hub::Hub;
+use crate::http::entrance::{BasePath, Below};
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
@@ -71,16 +76,41 @@ impl App {
     }
 }
 
-/// What guests reach. Without a port of its own, what concerns those who run the server as well.
-pub(crate) fn app(state: Arc<App>, with_ops: bool) -> Router {
+/// What guests reach, below `base`. Without a port of its own, what concerns those who run the server as well, always at the
+/// root: what a proxy passes on below a path is not that.
+pub(crate) fn app(state: Arc<App>, base: BasePath, with_ops: bool) -> Router {
     let guests = Router::new()
         .route("/sendspin", get(socket::upgrade))
         .route("/api/status", get(status::get))
         .merge(api::routes())
         .route("/artwork/{name}", get(artwork::get))
-        .fallback(assets::get);
-    let all = if with_ops { guests.merge(ops::routes()) } else { guests };
-    all.layer(middleware::from_fn(headers::secure)).with_state(state)
+        .fallback(assets::get)
+        .with_state(Arc::clone(&state));
+    let guests = if base.is_root() {
+        guests
+    } else {
+        Router::new().fallback(move |request| below(base.clone(), guests.clone(), request))
+    };
+    let all = if with_ops { guests.merge(ops::routes().with_state(state)) } else { guests };
+    all.layer(middleware::from_fn(headers::secure))
+}
+
+/// Answers a request as if `base` were the root.
+async fn below(base: BasePath, mut guests: Router, mut request: Request) -> Response {
+    let uri = request.uri();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let rest = match base.locate(uri.path()) {
+        Below::Rest(rest) => format!("{rest}{query}"),
+        Below::Bare => return Redirect::permanent(&format!("{base}/{query}")).into_response(),
+        Below::Outside => {
+            return (StatusCode::NOT_FOUND, format!("not found: the party is at {base}/\n"))
+                .into_response();
+        }
+    };
+    let Ok(rest) = rest.parse() else { return StatusCode::BAD_REQUEST.into_response() };
+    *request.uri_mut() = rest;
+    // A router is always ready.
+    guests.call(request).await.unwrap_or_else(|never| match never {})
 }
 
 /// What concerns those who run the server, for a port of its own.

@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use protocol::message::{Repeat, Rights};
 
+pub use crate::http::entrance::{BasePath, BasePathError, Entrance, PublicUrl, PublicUrlError};
+#[cfg(feature = "tls")]
+pub use crate::http::tls::TlsOptions;
 use crate::rights::{HostKey, Rules};
 use crate::source::{LiveOptions, Options, Order, SourceFormat, SourceSpec};
 
@@ -109,10 +112,29 @@ pub struct Config {
     /// `may=skip` (that, and the next track), or `may=all`.
     #[arg(long, default_value = "may=nothing", value_parser = guests)]
     pub guests: Rights,
+    /// Answer below this path, as `/music/party`, for a reverse proxy that passes requests on with it. One that cuts it off
+    /// needs nothing of this.
+    #[arg(long, value_name = "PATH", default_value = "", value_parser = base_path, hide_default_value = true)]
+    pub base_path: BasePath,
+
+    /// What guests are to open, as `https://home.example/party`, when that is another address than this server's own: behind
+    /// a reverse proxy, or with a name of its own.
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Do not announce the party on the local network, where players without a browser look for it. With encryption, and on
+    /// this machine's own address, it never is.
+    #[arg(long)]
+    pub no_mdns: bool,
 
     /// Print the address as a QR code even when standard error is not a terminal.
     #[arg(long)]
     pub qr: bool,
+
+    /// Encryption.
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: TlsOptions,
 
     /// The party beyond one process.
     #[cfg(feature = "cluster")]
@@ -148,6 +170,22 @@ impl Config {
             live: LiveOptions { format: self.source_format, lead },
         }
     }
+
+    /// The ways to the page.
+    #[must_use]
+    pub fn entrance(&self) -> Entrance {
+        #[cfg(feature = "tls")]
+        let (is_secure, name) = (self.tls.is_used(), self.tls.acme.clone());
+        #[cfg(not(feature = "tls"))]
+        let (is_secure, name) = (false, None);
+        Entrance {
+            host: self.host.clone(),
+            is_secure,
+            name,
+            path: self.base_path.clone(),
+            public: self.public_url.clone(),
+        }
+    }
 }
 
 /// Why a value of `--guests` is not taken.
@@ -172,6 +210,11 @@ fn repeat(value: &str) -> Repeat {
         "one" => Repeat::One,
         _ => Repeat::All,
     }
+}
+
+/// An empty value stands for the root.
+fn base_path(value: &str) -> Result<BasePath, BasePathError> {
+    if value.is_empty() { Ok(BasePath::default()) } else { value.parse() }
 }
 
 /// Longest party name, in characters: it has to fit on a phone's screen.
@@ -266,6 +309,20 @@ mod tests {
             &["server", "--source", "demo", "extra"],
             &["server", "--source", "-", "--source-format", "s16le"],
             &["server", "--source", "-", "--live-lead", "499"],
+            &["server", "--source", "demo", "--base-path", "party"],
+            &["server", "--source", "demo", "--public-url", "party.example"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--tls-cert", "a.pem"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--tls-key", "a.key"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--acme-staging"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--acme", "party.example:443"],
+            #[cfg(feature = "tls")]
+            &["server", "--source", "demo", "--acme", "a.b", "--tls-cert", "a", "--tls-key", "b"],
+            #[cfg(all(feature = "tls", feature = "cluster"))]
+            &["server", "--source", "demo", "--acme", "party.example", "--workers", "2"],
             #[cfg(feature = "cluster")]
             &["server", "--source", "demo", "--edge", "tcp/127.0.0.1:7447"],
             #[cfg(feature = "cluster")]

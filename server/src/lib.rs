@@ -5,8 +5,9 @@
 //! | [`config`] | the command line as plain values | |
 //! | [`server`] | starts and stops everything below | sockets, threads |
 //! | `studio` | what makes the sound: a source here, or an origin elsewhere | threads |
+//! | [`announce`] | tells the local network that there is a party | multicast, a thread |
 //! | `app` | which path leads where | |
-//! | `http` | WebSocket, status, the embedded page | sockets, clock |
+//! | `http` | WebSocket, status, the embedded page, encryption | sockets, clock, files of certificates |
 //! | `session` | one connection's side of the protocol | pure |
 //! | `group` | what the party plays, and who plays it how loud | pure |
 //! | `control` | what people ask of it, on its way to the source | pure, but for a lock |
@@ -33,6 +34,7 @@
     allow(dead_code, reason = "some of what edges need is part of what all need")
 )]
 
+pub mod announce;
 mod app;
 mod bucket;
 #[cfg(feature = "cluster")]

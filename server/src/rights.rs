@@ -78,7 +78,7 @@ impl HostKey {
     /// no request, no referrer and no proxy's log.
     #[must_use]
     pub fn link(&self, page: &str) -> String {
-        format!("{page}/#host={}", self.0)
+        format!("{}/#host={}", page.trim_end_matches('/'), self.0)
     }
 }
 
@@ -139,6 +139,8 @@ mod tests {
         assert_eq!("with a space in it".parse::<HostKey>(), Err(HostKeyError::Characters));
         assert_eq!("x".repeat(257).parse::<HostKey>(), Err(HostKeyError::TooLong));
         let key: HostKey = "long-enough_1".parse().unwrap();
-        assert_eq!(key.link("http://h:1"), "http://h:1/#host=long-enough_1");
+        for page in ["http://h:1", "http://h:1/"] {
+            assert_eq!(key.link(page), "http://h:1/#host=long-enough_1");
+        }
     }
 }

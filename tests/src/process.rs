@@ -64,7 +64,7 @@ impl ServerProcess {
     pub async fn start_on<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<Self> {
         let started = Instant::now();
         let (mut child, mut output) = spawn(port, args)?;
-        let listening = timeout(START_LIMIT, output.line_with("listening on http://")).await;
+        let listening = timeout(START_LIMIT, output.line_with("listening on http")).await;
         let ready_after = started.elapsed();
         let Ok(Some(line)) = listening else {
             child.start_kill().ok();
@@ -179,6 +179,7 @@ async fn exit_of(
 
 fn spawn<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<(Child, Output)> {
     let binary = server_binary()?;
+    // On this machine's own address nothing is announced on the network.
     let mut child = Command::new(binary)
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .args(args)
@@ -196,7 +197,7 @@ fn spawn<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<(Child, Output)> {
 
 /// The port after the last colon of the address in a `listening on` line.
 fn port_of(line: &str) -> Option<u16> {
-    let (_, address) = line.split_once("http://")?;
+    let (_, address) = line.split_once("://")?;
     let address = address.split([' ', '/']).next()?;
     address.rsplit_once(':')?.1.parse().ok()
 }
@@ -336,6 +337,7 @@ mod tests {
     fn the_port_is_read_from_every_form_of_address() {
         assert_eq!(port_of("listening on http://127.0.0.1:8927/"), Some(8927));
         assert_eq!(port_of("INFO listening on http://[::1]:80 (all)"), Some(80));
+        assert_eq!(port_of("listening on https://127.0.0.1:443"), Some(443));
         assert_eq!(port_of("listening on http://party.test"), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every wait has a limit, every server picks its own port, and nothing sleeps.
 
+mod acme;
 mod audio;
 mod control;
 mod edges;
@@ -10,11 +11,15 @@ mod greeting;
 mod http;
 mod limits;
 mod lists;
+#[cfg(target_os = "linux")]
+mod mdns;
 mod ops;
 mod refusals;
 mod roles;
 mod shutdown;
 mod sources;
+mod subpath;
+mod tls;
 mod trust;
 mod workers;
 

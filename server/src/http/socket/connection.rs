@@ -10,12 +10,11 @@ use bytes::Bytes;
 use protocol::message::{ServerMessage, UnstampedTimeReply};
 use protocol::time::{ServerSpan, ServerTime};
 use serde_json::json;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::batch::{Batch, Counts};
 use super::dispatcher::Shard;
+use super::wire::Wire;
 use crate::app::App;
 use crate::fanout::chunk::Chunk;
 use crate::fanout::frame;
@@ -44,7 +43,7 @@ const REASON_BYTES_MAX: usize = 123;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) wire: Wire,
     pub(super) app: Arc<App>,
     shard: Arc<Shard>,
     /// Upheavals of the party before it.
@@ -83,7 +82,7 @@ struct State {
 impl Connection {
     /// A connection that sends what `session` wants sent, which was made after so many upheavals of the party.
     pub(super) fn new(
-        stream: TcpStream,
+        wire: Wire,
         session: Session,
         (shard, upheavals): (Arc<Shard>, u64),
         app: Arc<App>,
@@ -103,7 +102,7 @@ impl Connection {
             format: None,
             shows_figures: false,
         };
-        Self { stream, app, shard, upheavals, state: Mutex::new(state), news: Notify::new() }
+        Self { wire, app, shard, upheavals, state: Mutex::new(state), news: Notify::new() }
     }
 
     /// Hands something in and sends what comes of it.
@@ -195,7 +194,7 @@ impl Connection {
             // If the peer said so, here is the answer. It takes these few bytes at once, or does not want them.
             let answers = std::mem::take(&mut state.answers);
             state.batch.push(answers.into());
-            let _ = state.batch.write_to(&self.stream);
+            let _ = state.batch.write_to(&self.wire);
         }
         let leave = state.closing.map_or(Leave::Left, |(_, leave)| leave);
         *state.ended.get_or_insert(leave)
@@ -246,7 +245,7 @@ impl Connection {
             if state.blocked.is_some() && !self.overtake(state).map_err(|error| gone(&error))? {
                 return self.wait_for_room(state);
             }
-            if !state.batch.write_to(&self.stream).map_err(|error| gone(&error))? {
+            if !state.batch.write_to(&self.wire).map_err(|error| gone(&error))? {
                 return self.wait_for_room(state);
             }
             self.count(state);
@@ -262,7 +261,7 @@ impl Connection {
     /// Puts what cannot wait in front of the chunks of a batch that the system did not take. Returns whether it could: not
     /// in the middle of a frame, and not before there is room, as a time reply is stamped here.
     fn overtake(&self, state: &mut State) -> io::Result<bool> {
-        if !state.batch.finish_begun(&self.stream)? || !self.has_room() {
+        if !state.batch.finish_begun(&self.wire)? || !self.wire.has_room() {
             return Ok(false);
         }
         let mut urgent = std::mem::take(&mut state.answers);
@@ -279,11 +278,6 @@ impl Connection {
             state.batch.push_first(urgent.into());
         }
         Ok(true)
-    }
-
-    /// Whether the socket takes more, as far as is known without asking the system.
-    fn has_room(&self) -> bool {
-        self.stream.try_io(Interest::WRITABLE, || Ok(())).is_ok()
     }
 
     /// Counts what the batch was.

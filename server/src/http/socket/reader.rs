@@ -153,7 +153,7 @@ impl Reader {
         tokio::select! {
             received = stream.next(), if !*is_broken => Woken::Received(received),
             // An error shows when something is written.
-            _ = connection.stream.writable(), if connection.is_blocked() => Woken::Writable,
+            _ = connection.wire.writable(), if connection.is_blocked() => Woken::Writable,
             () = replaced(seat) => Woken::Replaced,
             () = connection.news.notified() => Woken::News,
         }
