@@ -394,6 +394,7 @@ fn controller_states() -> Vec<(&'static str, ControllerState)> {
                 muted: false,
                 repeat: Some(Repeat::One),
                 shuffle: Some(false),
+                seek_max_ms: None,
             },
         ),
         (
@@ -404,6 +405,7 @@ fn controller_states() -> Vec<(&'static str, ControllerState)> {
                 muted: true,
                 repeat: None,
                 shuffle: None,
+                seek_max_ms: None,
             },
         ),
     ]

@@ -401,13 +401,15 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 }
 
 fn controller_state() -> impl Strategy<Value = ControllerState> {
-    (words(), any::<u8>(), any::<bool>(), option::of(repeat()), option::of(any::<bool>())).prop_map(
-        |(supported_commands, volume, muted, repeat, shuffle)| ControllerState {
+    let order = (option::of(repeat()), option::of(any::<bool>()), option::of(any::<u64>()));
+    (words(), any::<u8>(), any::<bool>(), order).prop_map(
+        |(supported_commands, volume, muted, (repeat, shuffle, seek_max_ms))| ControllerState {
             supported_commands,
             volume,
             muted,
             repeat,
             shuffle,
+            seek_max_ms,
         },
     )
 }
