@@ -167,7 +167,7 @@ fn release(lock: &JsValue) {
 }
 
 /// Lets a promise run its course. A rejection that nobody takes would be reported as an error of the page.
-fn settle(promise: Promise) {
+pub(crate) fn settle(promise: Promise) {
     spawn_local(async move {
         let _ = JsFuture::from(promise).await;
     });
