@@ -27,6 +27,7 @@ pub use protocol::message::{
     ControllerCommand, ControllerState, PartyCommand, PartyState, PartySupport, PlayerInfo,
     QueueEntry, Repeat, Rights, SyncReport,
 };
+pub use protocol::time::ServerTime;
 
 pub use self::api::{Command, Config, Disconnect, Event, Failure, Output};
 use self::controls::clipped;

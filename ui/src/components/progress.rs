@@ -11,8 +11,8 @@ use crate::texts;
 
 /// Time between two looks, milliseconds: the seconds change when they do, to the eye.
 const LOOK_MS: u32 = 250;
-/// An arrow key moves by this, milliseconds.
-const KEY_STEP_MS: u64 = 5_000;
+/// An arrow key moves by this, milliseconds: what the times show.
+const STEP_MS: u64 = 1_000;
 
 /// A bar with times on both sides, while a server tells how far the track is.
 #[component]
@@ -60,7 +60,7 @@ pub fn Progress() -> impl IntoView {
                     label=words().progress.to_owned()
                     value=Signal::derive(heard)
                     max=reach
-                    step=KEY_STEP_MS
+                    step=STEP_MS
                     words=Callback::new(spoken)
                     on_move=move |ms: u64| set_aim.set(Some(ms))
                     on_set=Callback::new(seek)

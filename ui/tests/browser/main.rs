@@ -9,6 +9,7 @@
 mod identity;
 mod listener_count;
 mod page;
+mod party;
 mod support;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
