@@ -242,6 +242,12 @@ impl PlayerHandle {
         self.party.with_value(Party::position).or_else(|| told.map(|told| told.at(told.at)))
     }
 
+    /// How loud each band is that is heard now, 0 to 255, the lowest first; `false` where the browser does not tell.
+    #[must_use]
+    pub fn loudness(self, bands: &mut [u8]) -> bool {
+        self.party.try_with_value(|party| party.loudness(bands)).unwrap_or_default()
+    }
+
     /// Takes what a player reports, as if it came from this page's own. What the page shows can be looked at so.
     pub fn take(self, event: Event) {
         self.reported.take(event);

@@ -210,8 +210,7 @@ pub(crate) fn repeat(repeat: Repeat) -> &'static str {
 
 /// A sentence about something that has a name of its own.
 pub(crate) fn about(template: &str, name: &str) -> String {
-    let name = foreign(name);
-    fill(template, &[("name", &name), ("title", &name)])
+    fill(template, &[("name", &foreign(name))])
 }
 
 /// Where the sound comes from.

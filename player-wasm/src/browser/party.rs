@@ -87,6 +87,11 @@ impl Party {
         self.0.with_player(|player| player.position(now)).flatten()
     }
 
+    /// How loud each band is that is heard now: see [`AudioOutput::loudness`].
+    pub fn loudness(&self, bands: &mut [u8]) -> bool {
+        self.0.output.borrow().as_ref().is_some_and(|output| output.loudness(bands))
+    }
+
     /// Lets an output that stands still run again, after a phone call say. Must be called synchronously in a
     /// click, as [`Self::join`].
     pub fn resume(&self) {

@@ -69,7 +69,7 @@ pub struct ControllerState {
     /// Whether tracks come in random order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<bool>,
-    /// The furthest position that `seek` can go to, milliseconds; told while `seek` is offered.
+    /// Last position that [`ControllerCommand::Seek`] may go to, milliseconds. There when seeking is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seek_max_ms: Option<u64>,
 }

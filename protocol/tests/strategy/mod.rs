@@ -401,9 +401,9 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 }
 
 fn controller_state() -> impl Strategy<Value = ControllerState> {
-    let order = (option::of(repeat()), option::of(any::<bool>()), option::of(any::<u64>()));
-    (words(), any::<u8>(), any::<bool>(), order).prop_map(
-        |(supported_commands, volume, muted, (repeat, shuffle, seek_max_ms))| ControllerState {
+    let order = (option::of(repeat()), option::of(any::<bool>()));
+    (words(), any::<u8>(), any::<bool>(), order, option::of(any::<u64>())).prop_map(
+        |(supported_commands, volume, muted, (repeat, shuffle), seek_max_ms)| ControllerState {
             supported_commands,
             volume,
             muted,

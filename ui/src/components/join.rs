@@ -4,7 +4,7 @@ use leptos::ev::MouseEvent;
 use leptos::prelude::*;
 use player_wasm::player::Failure;
 
-use super::Cover;
+use super::{Cover, Visualizer};
 use crate::arrival::Arrival;
 use crate::language::words;
 use crate::player_handle::{PlayerHandle, Trouble};
@@ -42,6 +42,7 @@ pub fn Join() -> impl IntoView {
             <span class="dial-ring" aria-hidden="true"></span>
             <span class="dial-ring" aria-hidden="true"></span>
             <span class="dial-ring" aria-hidden="true"></span>
+            <Visualizer />
             <button
                 type="button"
                 class="dial-button"

@@ -17,6 +17,7 @@ pub mod status;
 pub mod sync_graph;
 pub mod sync_status;
 pub mod transport;
+pub mod visualizer;
 pub mod volume;
 
 pub use cover::Cover;
@@ -36,4 +37,5 @@ pub use status::Status;
 pub use sync_graph::SyncGraph;
 pub use sync_status::SyncStatus;
 pub use transport::Transport;
+pub use visualizer::Visualizer;
 pub use volume::Volume;

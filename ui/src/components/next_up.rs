@@ -4,7 +4,6 @@ use leptos::prelude::*;
 use player_wasm::player::{PartyCommand, QueueEntry, Rights};
 
 use crate::language::{clock, words};
-use crate::messages::fill;
 use crate::player_handle::PlayerHandle;
 use crate::texts;
 
@@ -37,11 +36,13 @@ pub fn NextUp() -> impl IntoView {
 
 fn row(player: PlayerHandle, entry: QueueEntry, chooses: bool) -> impl IntoView {
     let title = texts::foreign(&entry.title);
-    let label = chooses.then(|| fill(words().queue_play, &[("title", &title)]));
     let artist = entry.artist.as_deref().map(texts::foreign);
     let inside = view! {
         <span class="queue-words">
-            <span class="queue-title">{title}</span>
+            <span class="queue-title">
+                {chooses.then(|| view! { <span class="spoken">{words().queue_play} " "</span> })}
+                {title}
+            </span>
             {artist.map(|artist| view! { <span class="queue-artist">{artist}</span> })}
         </span>
         <span class="queue-time">{entry.duration_ms.map(clock)}</span>
@@ -49,7 +50,7 @@ fn row(player: PlayerHandle, entry: QueueEntry, chooses: bool) -> impl IntoView 
     let play = move |_| player.ask(PartyCommand::PlayEntry { entry: entry.id });
     let inside = if chooses {
         view! {
-            <button type="button" class="queue-entry" data-testid=format!("entry-{}", entry.id) aria-label=label on:click=play>
+            <button type="button" class="queue-entry" data-testid=format!("entry-{}", entry.id) on:click=play>
                 {inside}
             </button>
         }

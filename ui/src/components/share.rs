@@ -40,7 +40,8 @@ pub fn Share() -> impl IntoView {
         }
     };
     let code = move || {
-        share::qr_code(&address.get()).map(|(side, path)| {
+        let address = Some(address.get()).filter(|address| !address.is_empty());
+        address.and_then(|address| share::qr_code(&address)).map(|(side, path)| {
             view! {
                 <svg class="qr" viewBox=format!("0 0 {side} {side}") role="img" aria-label=words().share_qr data-testid="qr">
                     <path d=path />

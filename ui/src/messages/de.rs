@@ -95,7 +95,7 @@ pub(crate) const GERMAN: Messages = Messages {
     repeat_all: "Wiederholen: alles",
     repeat_one: "Wiederholen: dieses Stück",
     next_up: "Als Nächstes",
-    queue_play: "Jetzt abspielen: {title}",
+    queue_play: "Jetzt abspielen:",
     everyone: "Alle",
     everyone_volume: "Lautstärke aller",
     everyone_mute: "Alle stumm",

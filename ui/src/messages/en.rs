@@ -95,7 +95,7 @@ pub(crate) const ENGLISH: Messages = Messages {
     repeat_all: "Repeat: all",
     repeat_one: "Repeat: this track",
     next_up: "Next up",
-    queue_play: "Play now: {title}",
+    queue_play: "Play now:",
     everyone: "Everyone",
     everyone_volume: "Volume of everyone",
     everyone_mute: "Mute everyone",

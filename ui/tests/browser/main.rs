@@ -6,6 +6,8 @@
     reason = "allowed in tests, but clippy does not know #[wasm_bindgen_test]"
 )]
 
+#[cfg(feature = "axe")]
+mod accessibility;
 mod identity;
 mod listener_count;
 mod page;

@@ -37,6 +37,7 @@ impl Page {
     pub(crate) fn open(address: &str) -> Self {
         let root = document().create_element("div").unwrap().unchecked_into::<HtmlElement>();
         document().body().unwrap().append_child(&root).unwrap();
+        root.set_class_name("page");
         let server = ServerAddress::parse(address);
         let made = std::rc::Rc::new(std::cell::Cell::new(None));
         let keep = std::rc::Rc::clone(&made);
@@ -47,6 +48,12 @@ impl Page {
         });
         let player = made.get().expect("made while mounting");
         Self { root, player, _mounted: Box::new(mounted) }
+    }
+
+    /// What it is mounted in.
+    #[cfg(feature = "axe")]
+    pub(crate) fn root(&self) -> &HtmlElement {
+        &self.root
     }
 
     /// Lets the page hear what a player tells.
@@ -122,6 +129,14 @@ impl Drop for Page {
 /// What `<body data-state>` says.
 pub(crate) fn state() -> String {
     document().body().unwrap().get_attribute("data-state").unwrap_or_default()
+}
+
+/// Waits until the page has done what it does by itself.
+#[cfg(feature = "axe")]
+pub(crate) async fn settled() {
+    for _ in 0..TICKS {
+        tick().await;
+    }
 }
 
 /// Waits for `condition`: first for what the page does by itself, then for network and timers.
