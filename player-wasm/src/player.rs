@@ -5,7 +5,10 @@
 
 mod api;
 mod controls;
+mod figures;
+mod guest;
 mod link;
+mod now_playing;
 mod stream;
 
 use std::collections::VecDeque;
@@ -13,22 +16,31 @@ use std::collections::VecDeque;
 use protocol::binary::{AudioChunk, BinaryMessage};
 use protocol::clock_sync::{self, ClockSync};
 use protocol::message::{
-    ClientGoodbye, ClientHello, ClientMessage, ClientState, ClientTimeRequest, DeviceInfo,
-    GoodbyeReason, OperationalState, PlaybackState, PlayerCommandName, PlayerState, PlayerSupport,
-    ServerHello, ServerMessage, StreamStart, VERSION,
+    ClientCommand, ClientGoodbye, ClientHello, ClientMessage, ClientState, ClientTimeRequest,
+    DeviceInfo, GoodbyeReason, OperationalState, PlaybackState, PlayerCommandName, PlayerState,
+    PlayerSupport, ServerHello, ServerMessage, StreamStart, VERSION,
 };
-use protocol::role::{METADATA_V1, PLAYER_V1};
+use protocol::role::{CONTROLLER_V1, METADATA_V1, PARTY_V1, PLAYER_V1};
 use protocol::time::{ClientSpan, ClientTime};
 
-pub use self::api::{Command, Config, Disconnect, Event, Failure, NowPlaying, Output};
+pub use protocol::message::{
+    ControllerCommand, ControllerState, PartyCommand, PartyState, PartySupport, PlayerInfo,
+    QueueEntry, Repeat, Rights, SyncReport,
+};
+pub use protocol::time::ServerTime;
+
+pub use self::api::{Command, Config, Disconnect, Event, Failure, Output};
 use self::controls::clipped;
+use self::guest::Guest;
 use self::link::{Due, Link};
+use self::now_playing::Programme;
+pub use self::now_playing::{NowPlaying, Position, TrackProgress};
 use self::stream::{Chunk, Stream};
 use crate::decoder::FORMATS;
 use crate::gain::amplitude;
 use crate::output_clock::{ContextFrame, DeviceReading, OutputClock};
 use crate::scheduler::{Disturbances, Window};
-use crate::stats::{Dialect, State, Stats};
+use crate::stats::State;
 
 /// Bytes of encoded audio that the server may have on the way and in the buffer: 5 s of the largest
 /// format (288 kB/s), and some for headers.
@@ -90,7 +102,8 @@ pub struct Player {
     /// When the present stream began to sound: the look-ahead grows from there.
     sounding_since: Option<ClientTime>,
     playback: Option<PlaybackState>,
-    now_playing: NowPlaying,
+    programme: Programme,
+    guest: Guest,
     /// Of the streams that are over.
     past: Disturbances,
     late_chunks: u32,
@@ -116,7 +129,8 @@ impl Player {
             start_by: now,
             sounding_since: None,
             playback: None,
-            now_playing: NowPlaying::default(),
+            programme: Programme::default(),
+            guest: Guest::default(),
             past: Disturbances::default(),
             late_chunks: 0,
             outputs: VecDeque::from([Output::Gain(gain), Output::Connect]),
@@ -131,7 +145,9 @@ impl Player {
             client_id: self.config.client_id.clone(),
             name: self.config.name.clone(),
             version: VERSION,
-            supported_roles: vec![PLAYER_V1.to_owned(), METADATA_V1.to_owned()],
+            supported_roles: [PLAYER_V1, METADATA_V1, CONTROLLER_V1, PARTY_V1]
+                .map(str::to_owned)
+                .to_vec(),
             device_info: Some(DeviceInfo {
                 product_name: self.config.product.clone(),
                 manufacturer: None,
@@ -144,7 +160,7 @@ impl Player {
             }),
             artwork_support: None,
             visualizer_support: None,
-            party_support: None,
+            party_support: Some(self.config.party.clone()),
         };
         self.send(hello);
     }
@@ -196,8 +212,9 @@ impl Player {
             }
             ServerMessage::State(state) => {
                 if let Some(metadata) = state.metadata {
-                    self.handle_metadata(metadata);
+                    self.handle_metadata(now, metadata);
                 }
+                self.handle_rights(now, state.controller, state.party);
             }
             ServerMessage::Command(command) => {
                 if let Some(command) = command.player {
@@ -308,6 +325,12 @@ impl Player {
             }
             Command::SetVolume(volume) => self.set_gain(volume.min(100), self.config.muted),
             Command::SetMuted(muted) => self.set_gain(self.config.volume, muted),
+            Command::Control(command) => {
+                self.ask(ClientCommand { controller: Some(command), party: None });
+            }
+            Command::Party(command) => {
+                self.ask(ClientCommand { controller: None, party: Some(command) });
+            }
             Command::Stop => {
                 if self.link.is_open() {
                     self.send(ClientGoodbye { reason: GoodbyeReason::UserRequest });
@@ -331,6 +354,8 @@ impl Player {
             clock.handle_timeout(now);
             self.drain_clock(now);
         }
+        self.show_what_is_due(now);
+        self.report(now);
         if now >= self.tick_at {
             let has_settled = self.sounding_since.is_some_and(|since| now - since > SETTLED);
             self.tick_at = now + TICKS[usize::from(has_settled)];
@@ -348,38 +373,9 @@ impl Player {
         let clock = self.clock.as_ref().map(ClockSync::deadline);
         let tick = self.stream.as_ref().or(self.next_stream.as_ref()).map(|_| self.tick_at);
         let never = ClientTime::from_micros(i64::MAX);
-        [self.link.deadline(), clock, tick].into_iter().flatten().min().unwrap_or(never)
-    }
-
-    /// The player's figures at `now`.
-    #[must_use]
-    pub fn stats(&self, now: ClientTime) -> Stats {
-        let now_us = now.as_micros() as f64;
-        let stream = self.stream.as_ref();
-        let output = self.output.as_ref();
-        let sounding = stream.map(Stream::disturbances).unwrap_or_default();
-        Stats {
-            state: self.state,
-            dialect: self.link.is_open().then_some(Dialect::Clear),
-            codec: stream.map(|stream| stream.format().codec.as_str()),
-            output: (!self.link.is_ended()).then_some(self.config.output),
-            sync_error_us: stream
-                .zip(output)
-                .and_then(|(stream, output)| stream.sync_error_us(output, self.delay(), now_us)),
-            clock_error_us: self.clock.as_ref().and_then(ClockSync::error_us),
-            drift_ppm: stream.zip(output).and_then(|(stream, output)| stream.drift_ppm(output)),
-            buffered_ms: stream.map_or(0.0, |stream| stream.buffered_ms(now_us)),
-            output_latency_ms: output.and_then(OutputClock::latency_ms),
-            round_trip_ms: self
-                .clock
-                .as_ref()
-                .and_then(ClockSync::round_trip_us)
-                .map(|us| us / 1e3),
-            reanchors: self.past.jumps + sounding.jumps,
-            underruns: self.past.underruns + sounding.underruns,
-            late_chunks: self.late_chunks,
-            output_rate_hz: output.map(OutputClock::rate_hz),
-        }
+        let others = [self.title_due_at(), self.guest.report_at()];
+        let all = [self.link.deadline(), clock, tick].into_iter().chain(others);
+        all.flatten().min().unwrap_or(never)
     }
 
     fn handle_hello(&mut self, now: ClientTime, hello: &ServerHello) {
@@ -401,6 +397,7 @@ impl Player {
             None => self.clock = Some(ClockSync::new(now)),
         }
         self.outputs.push_back(Output::Event(Event::ServerName(clipped(&hello.name))));
+        self.forget_rights();
         self.send(ClientState {
             state: Some(OperationalState::Synchronized),
             player: Some(PlayerState {
@@ -575,6 +572,7 @@ impl Player {
     fn leave(&mut self, state: State) {
         self.link.end();
         self.clock = None;
+        self.guest = Guest::default();
         self.end_stream();
         self.outputs.push_back(Output::Disconnect);
         self.set_state(state);

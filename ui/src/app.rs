@@ -1,23 +1,48 @@
 //! The page from top to bottom.
 
 use leptos::prelude::*;
+use player_wasm::player::Rights;
 
-use crate::components::{Join, Listeners, Message, NowPlaying, Status, SyncStatus, Volume};
+use crate::arrival::Arrival;
+use crate::components::{
+    HostPanel, Join, Listeners, Message, NextUp, NowPlaying, Progress, Share, Status, SyncStatus,
+    Transport, Volume,
+};
+use crate::language::words;
 use crate::player_handle::PlayerHandle;
 use crate::server_address::ServerAddress;
-use crate::{system, texts};
+use crate::system;
 
 /// The whole page, with a player of its own that listens to `server`.
-///
-/// The boxes stand in for those of `index.html`, at the same places.
 #[component]
 pub fn App(
     /// The server to listen to, or what was given instead of one.
     server: ServerAddress,
+    /// How the person came here.
+    #[prop(default = Arrival::Plain)]
+    arrival: Arrival,
 ) -> impl IntoView {
     let player = PlayerHandle::new(server);
+    arrival.begin(player);
+    view! { <Page player arrival /> }
+}
+
+/// The whole page, of a player that is there already.
+///
+/// The boxes stand in for those of `index.html`, at the same places.
+#[component]
+pub fn Page(
+    /// Whose player it shows.
+    player: PlayerHandle,
+    /// How the person came here.
+    #[prop(default = Arrival::Plain)]
+    arrival: Arrival,
+) -> impl IntoView {
     provide_context(player);
+    provide_context(arrival);
     system::inform(player);
+    let has_more = move || player.is_listening() && !player.party().next_up.is_empty();
+    let has_side = move || has_more() || player.looks_after_others();
     view! {
         <header class="bar">
             <h1 class="brand">
@@ -27,18 +52,32 @@ pub fn App(
                     <circle cx="32" cy="32" r="5.5" />
                     <circle cx="50" cy="32" r="5.5" />
                 </svg>
-                {texts::BRAND}
+                {words().brand}
+                <Show when=move || player.has_rights(Rights::Host)>
+                    <span class="badge" data-testid="host">{words().host_badge}</span>
+                </Show>
             </h1>
-            <Listeners />
-        </header>
-        <main class="stage">
-            <Join />
-            <Status />
-            <div class="words">
-                <Message />
-                <NowPlaying />
+            <div class="bar-end">
+                <Listeners />
+                <Share />
             </div>
-            <Volume />
+        </header>
+        <main class="stage" class:wide=has_side class:kiosk=arrival == Arrival::Kiosk>
+            <div class="front">
+                <Join />
+                <Status />
+                <div class="words">
+                    <Message />
+                    <NowPlaying />
+                </div>
+                <Progress />
+                <Transport />
+                <Volume />
+            </div>
+            <div class="side" hidden=move || !has_side()>
+                <HostPanel />
+                <NextUp />
+            </div>
             <SyncStatus />
         </main>
     }

@@ -8,8 +8,8 @@ use std::panic::PanicHookInfo;
 use leptos::prelude::document;
 use player_wasm::stats::State;
 
+use crate::language::words;
 use crate::player_handle::mirror_state;
-use crate::texts;
 
 /// The panic hook. Must not panic: every failure in here is ignored, the console has the message by then.
 pub(crate) fn report(panic: &PanicHookInfo<'_>) {
@@ -19,7 +19,7 @@ pub(crate) fn report(panic: &PanicHookInfo<'_>) {
     let (Ok(notice), Some(body)) = (document.create_element("p"), document.body()) else {
         return;
     };
-    notice.set_text_content(Some(texts::CRASHED));
+    notice.set_text_content(Some(words().crashed));
     for (name, value) in [("class", "crash"), ("role", "alert"), ("data-testid", "crash")] {
         drop(notice.set_attribute(name, value));
     }

@@ -2,25 +2,34 @@
 //!
 //! Holds no playback state of its own: [`player_handle`] turns the player's events into signals, everything on
 //! screen is derived from those, and a click changes nothing but what the player then reports back.
-//! Every word a person can read is in [`texts`].
+//! Every word a person can read is in `messages`, once for each language.
 
 pub mod app;
+pub mod arrival;
+pub mod artwork;
 pub mod components;
 mod crash;
 pub mod history;
+mod host_link;
 pub mod identity;
+mod install;
+pub mod language;
 pub mod listener_count;
+mod messages;
 pub mod output_device;
 pub mod player_handle;
 mod remembered;
 pub mod server_address;
+pub mod share;
 mod system;
-pub mod texts;
+mod texts;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
 use crate::app::App;
+use crate::arrival::Arrival;
+use crate::language::Language;
 use crate::server_address::ServerAddress;
 
 /// Puts the page where `index.html` shows its stand-in, as soon as the program is here.
@@ -33,8 +42,10 @@ pub fn start() {
         return;
     };
     stand_in.set_inner_html("");
-    let server = ServerAddress::of_page();
-    mount_to(stand_in.unchecked_into(), move || view! { <App server /> }).forget();
+    Language::of_page().choose();
+    let (server, arrival) = (ServerAddress::of_page(), Arrival::of_page());
+    mount_to(stand_in.unchecked_into(), move || view! { <App server arrival /> }).forget();
+    install::install();
 }
 
 #[cfg(test)]

@@ -5,14 +5,17 @@
 
 use leptos::prelude::*;
 use player_wasm::browser::{Party, Settings, stats_json};
-use player_wasm::player::{Event, Failure, NowPlaying};
+use player_wasm::player::{
+    Command, ControllerCommand, ControllerState, Event, Failure, NowPlaying, PartyCommand,
+    PartyState, PartySupport, Position, Rights,
+};
 use player_wasm::stats::{State, Stats};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::closure::Closure;
 
 use crate::identity::Identity;
 use crate::server_address::ServerAddress;
-use crate::{output_device, remembered, system, texts};
+use crate::{host_link, output_device, remembered, system, texts};
 
 /// Why the page cannot play.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub enum Pause {
     Over,
     /// Whoever makes the sound is away.
     HostAway,
+    /// The host has paused the track.
+    ByHost,
 }
 
 /// What the player reported last. Components read these and derive the rest.
@@ -47,6 +52,10 @@ struct Reported {
     output: RwSignal<String>,
     delay_ms: RwSignal<i16>,
     interrupted: RwSignal<bool>,
+    controller: RwSignal<Option<ControllerState>>,
+    party: RwSignal<PartyState>,
+    /// The key was refused since listening began.
+    key_refused: RwSignal<bool>,
 }
 
 /// The page's hold on the player. Cheap to copy; every component finds it in the context.
@@ -78,6 +87,9 @@ impl PlayerHandle {
             delay_ms: RwSignal::new(remembered::delay_ms(&output)),
             output: RwSignal::new(output),
             interrupted: RwSignal::new(false),
+            controller: RwSignal::new(None),
+            party: RwSignal::new(PartyState::default()),
+            key_refused: RwSignal::new(false),
         };
         let party = Party::new(move |event| reported.take(event));
         offer_stats(party.clone());
@@ -89,6 +101,12 @@ impl PlayerHandle {
             reported,
         };
         handle.server_is_valid();
+        host_link::take_from_address(&handle.server());
+        Effect::new(move |_| {
+            if handle.party().key_refused {
+                host_link::forget(&handle.server());
+            }
+        });
         output_device::watch(move |name| handle.set_output(name));
         handle
     }
@@ -119,6 +137,7 @@ impl PlayerHandle {
             volume: self.reported.volume.get_untracked(),
             muted: self.reported.muted.get_untracked(),
             delay_ms: self.reported.delay_ms.get_untracked(),
+            party: PartySupport { host_key: host_link::key(&self.server.get_value()) },
         };
         system::anchor();
         self.party.with_value(|party| party.join(settings));
@@ -164,6 +183,76 @@ impl PlayerHandle {
         self.party.with_value(Party::resume);
     }
 
+    /// Asks the party for something. What comes of it is reported like everything else.
+    pub fn control(self, command: ControllerCommand) {
+        self.party.with_value(|party| party.command(Command::Control(command)));
+    }
+
+    /// Asks the party for something that only a host may.
+    pub fn ask(self, command: PartyCommand) {
+        self.party.with_value(|party| party.command(Command::Party(command)));
+    }
+
+    /// Whether the party would obey the command of this name now, from this page.
+    #[must_use]
+    pub fn may(self, command: &str) -> bool {
+        self.reported.controller.with(|state| {
+            state
+                .as_ref()
+                .is_some_and(|state| state.supported_commands.iter().any(|it| it == command))
+        })
+    }
+
+    /// What may be asked of the party, and how it is set; `None` where a server does not tell.
+    #[must_use]
+    pub fn controller(self) -> Option<ControllerState> {
+        self.reported.controller.get()
+    }
+
+    /// What this listener may do, what comes next and who else is here.
+    #[must_use]
+    pub fn party(self) -> PartyState {
+        self.reported.party.get()
+    }
+
+    /// Whether this page may do all that `rights` allow.
+    #[must_use]
+    pub fn has_rights(self, rights: Rights) -> bool {
+        self.reported.party.with(|party| party.rights >= rights)
+    }
+
+    /// Whether this page may turn others up and down, or sees who they are.
+    #[must_use]
+    pub fn looks_after_others(self) -> bool {
+        let sees = self.reported.party.with(|party| party.players.is_some());
+        self.has_server() && (sees || self.may("volume") || self.may("mute"))
+    }
+
+    /// Whether the host's link that this page came by is an old one.
+    #[must_use]
+    pub fn is_key_refused(self) -> bool {
+        self.reported.key_refused.get()
+    }
+
+    /// How far the track is at this moment. Not tracked: it changes all the time.
+    #[must_use]
+    pub fn position(self) -> Option<Position> {
+        let told = self.reported.now_playing.with_untracked(|track| track.progress);
+        // While the server's clock is not known: as it was when it was told.
+        self.party.with_value(Party::position).or_else(|| told.map(|told| told.at(told.at)))
+    }
+
+    /// How loud each band is that is heard now, 0 to 255, the lowest first; `false` where the browser does not tell.
+    #[must_use]
+    pub fn loudness(self, bands: &mut [u8]) -> bool {
+        self.party.try_with_value(|party| party.loudness(bands)).unwrap_or_default()
+    }
+
+    /// Takes what a player reports, as if it came from this page's own. What the page shows can be looked at so.
+    pub fn take(self, event: Event) {
+        self.reported.take(event);
+    }
+
     /// The player's figures at this moment.
     #[must_use]
     pub fn stats(self) -> Stats {
@@ -194,7 +283,7 @@ impl PlayerHandle {
         self.reported.trouble.get()
     }
 
-    /// Whether the party has played its last track.
+    /// Whether the party plays nothing now: paused, or after its last track.
     #[must_use]
     pub fn has_ended(self) -> bool {
         self.reported.ended.get()
@@ -218,7 +307,10 @@ impl PlayerHandle {
         if self.is_waiting() {
             return Some(Pause::HostAway);
         }
-        self.has_ended().then_some(Pause::Over)
+        let is_paused = || {
+            self.reported.now_playing.with(|track| track.progress.is_some_and(|it| it.is_paused()))
+        };
+        self.has_ended().then(|| if is_paused() { Pause::ByHost } else { Pause::Over })
     }
 
     /// What is playing.
@@ -292,6 +384,13 @@ impl Reported {
             Event::Interrupted(interrupted) => self.interrupted.set(interrupted),
             Event::ServerName(name) => self.server_name.set(Some(name)),
             Event::Failed(failure) => self.fail(Trouble::Player(failure)),
+            Event::Controller(controller) => self.controller.set(controller),
+            Event::Party(party) => {
+                if party.key_refused {
+                    self.key_refused.set(true);
+                }
+                self.party.set(party);
+            }
             // Later players may tell more than this page shows.
             _ => {}
         }
@@ -307,6 +406,9 @@ impl Reported {
             self.server_name.set(None);
             self.ended.set(false);
             self.interrupted.set(false);
+            self.controller.set(None);
+            self.party.set(PartyState::default());
+            self.key_refused.set(false);
         }
         self.state.set(state);
     }

@@ -1,4 +1,5 @@
-//! What the page remembers from visit to visit: volume, mute, the delay of each output, and the ids its players go by.
+//! What the page remembers from visit to visit: volume, mute, the delay of each output, the ids its players go by,
+//! and the keys of the parties it hosts.
 //!
 //! Storage may be missing, full or forbidden (private windows, blocked site data). Nothing here fails then: the
 //! page starts with its defaults and forgets.
@@ -13,6 +14,7 @@ const CLIENT_ID: &str = "partyline.client_id";
 const VOLUME: &str = "partyline.volume";
 const MUTED: &str = "partyline.muted";
 const OUTPUT: &str = "partyline.output";
+const HOST_KEY: &str = "partyline.host_key";
 const DELAY: &str = "partyline.delay_ms";
 
 /// Perceived loudness of the last visit, 0 to 100.
@@ -66,6 +68,29 @@ pub(crate) fn client_id(place: u32) -> Option<String> {
 /// Keeps an id for the next visit.
 pub(crate) fn set_client_id(place: u32, id: &str) {
     write(&format!("{CLIENT_ID}.{place}"), id);
+}
+
+/// The key of the party at `host`, if this is its host's browser.
+pub(crate) fn host_key(host: &str) -> Option<String> {
+    let name = format!("{HOST_KEY}.{host}");
+    let of_session = session().and_then(|session| session.get_item(&name).ok().flatten());
+    of_session.or_else(|| read(&name))
+}
+
+/// Keeps or forgets the key of the party at `host`. For the session as well: private windows may keep nothing longer.
+pub(crate) fn set_host_key(host: &str, key: Option<&str>) {
+    let name = format!("{HOST_KEY}.{host}");
+    for storage in [session(), storage()].into_iter().flatten() {
+        // As for `write`.
+        drop(match key {
+            Some(key) => storage.set_item(&name, key),
+            None => storage.remove_item(&name),
+        });
+    }
+}
+
+fn session() -> Option<Storage> {
+    window().session_storage().ok().flatten()
 }
 
 fn storage() -> Option<Storage> {

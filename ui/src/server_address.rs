@@ -50,12 +50,18 @@ impl ServerAddress {
     /// Where the same server serves `/api/status`: beside its WebSocket, over http for `ws` and https for `wss`.
     #[must_use]
     pub fn status_url(&self) -> Option<String> {
+        self.beside("api/status")
+    }
+
+    /// Where the same server serves `path`: beside its WebSocket, as in [`Self::status_url`].
+    #[must_use]
+    pub fn beside(&self, path: &str) -> Option<String> {
         let Self::Valid(socket) = self else {
             return None;
         };
         // `ws` becomes `http`, `wss` becomes `https`.
         let page = socket.replacen("ws", "http", 1);
-        Url::new_with_base("api/status", &page).ok().map(|url| url.href())
+        Url::new_with_base(path, &page).ok().map(|url| url.href())
     }
 
     /// Whether the page itself came from this server.

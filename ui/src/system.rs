@@ -8,12 +8,13 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use leptos::prelude::*;
-use player_wasm::player::NowPlaying;
+use player_wasm::player::{ControllerCommand, NowPlaying, Position};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, BlobPropertyBag, HtmlAudioElement, Url};
 
+use crate::artwork;
 use crate::player_handle::PlayerHandle;
 
 /// Frames of the silence that anchors the media session: six seconds at 8 kHz. Browsers show no media controls for
@@ -26,21 +27,64 @@ thread_local! {
 
 /// Keeps the system informed for as long as the page lives.
 pub(crate) fn inform(player: PlayerHandle) {
-    handle("play", move || {
+    handle("play", move |_| {
         if untrack(move || player.is_interrupted()) {
             player.resume();
         } else {
             player.join();
         }
     });
-    handle("pause", move || player.stop());
-    handle("stop", move || player.stop());
+    handle("pause", move |_| player.stop());
+    handle("stop", move |_| player.stop());
+    Effect::new(move |_| {
+        let offer = |action, command, act: Box<dyn Fn(JsValue)>| {
+            if player.may(command) { handle(action, act) } else { handle_no_longer(action) }
+        };
+        offer("nexttrack", "next", Box::new(move |_| player.control(ControllerCommand::Next)));
+        offer(
+            "previoustrack",
+            "previous",
+            Box::new(move |_| player.control(ControllerCommand::Previous)),
+        );
+        offer(
+            "seekto",
+            "seek",
+            Box::new(move |details| {
+                let second =
+                    Reflect::get(&details, &"seekTime".into()).ok().and_then(|it| it.as_f64());
+                if let Some(second) = second.filter(|second| *second >= 0.0) {
+                    let position_ms = (second * 1e3) as u64;
+                    player.control(ControllerCommand::Seek { position_ms });
+                }
+            }),
+        );
+    });
+    Effect::new(move |_| {
+        // The system counts on by itself from here.
+        let progress = player.now_playing().progress;
+        let position = player.position().zip(progress).filter(|_| player.is_listening());
+        if let Some(session) = part("mediaSession")
+            && let Some(set_position) = function(&session, "setPositionState")
+        {
+            let fields = Object::new();
+            if let Some((Position { heard_ms, duration_ms: Some(duration_ms) }, _)) = position {
+                set(&fields, "duration", &(duration_ms as f64 / 1e3).into());
+                set(&fields, "position", &(heard_ms as f64 / 1e3).into());
+            }
+            // An empty one means that nothing is known.
+            let _ = set_position.call1(&session, &fields);
+        }
+    });
     Effect::new(move |_| {
         let listening = player.is_listening();
         let state = if listening { "playing" } else { "none" };
         if let Some(session) = part("mediaSession") {
             set(&session, "playbackState", &state.into());
-            set(&session, "metadata", &metadata(&player.now_playing()).unwrap_or(JsValue::NULL));
+            let track = player.now_playing();
+            let picture = track.artwork_url.as_deref();
+            let picture = picture.and_then(|told| artwork::address(told, &player.server()));
+            let shown = metadata(&track, picture.as_deref());
+            set(&session, "metadata", &shown.unwrap_or(JsValue::NULL));
         }
         if !listening {
             rest();
@@ -103,15 +147,22 @@ fn on_visibility(callback: impl Fn() + 'static) {
 }
 
 /// Has a media key or a button of the lock screen do something.
-fn handle(action: &str, act: impl Fn() + 'static) {
-    let Some(session) = part("mediaSession") else { return };
-    let Some(set_handler) = function(&session, "setActionHandler") else { return };
-    let act = Closure::<dyn Fn()>::new(act).into_js_value();
-    // Throws for an action that this browser does not know.
-    let _ = set_handler.call2(&session, &action.into(), &act);
+fn handle(action: &str, act: impl Fn(JsValue) + 'static) {
+    set_handler(action, &Closure::<dyn Fn(JsValue)>::new(act).into_js_value());
 }
 
-fn metadata(track: &NowPlaying) -> Option<JsValue> {
+fn handle_no_longer(action: &str) {
+    set_handler(action, &JsValue::NULL);
+}
+
+fn set_handler(action: &str, act: &JsValue) {
+    let Some(session) = part("mediaSession") else { return };
+    let Some(set_handler) = function(&session, "setActionHandler") else { return };
+    // Throws for an action that this browser does not know.
+    let _ = set_handler.call2(&session, &action.into(), act);
+}
+
+fn metadata(track: &NowPlaying, picture: Option<&str>) -> Option<JsValue> {
     let make =
         Reflect::get(&window(), &"MediaMetadata".into()).ok()?.dyn_into::<Function>().ok()?;
     let fields = Object::new();
@@ -120,6 +171,13 @@ fn metadata(track: &NowPlaying) -> Option<JsValue> {
     {
         set(&fields, name, &text.as_deref().unwrap_or_default().into());
     }
+    let pictures = Array::new();
+    if let Some(address) = picture {
+        let picture = Object::new();
+        set(&picture, "src", &address.into());
+        pictures.push(&picture);
+    }
+    set(&fields, "artwork", &pictures);
     Reflect::construct(&make, &Array::of1(&fields)).ok()
 }
 
@@ -167,7 +225,7 @@ fn release(lock: &JsValue) {
 }
 
 /// Lets a promise run its course. A rejection that nobody takes would be reported as an error of the page.
-fn settle(promise: Promise) {
+pub(crate) fn settle(promise: Promise) {
     spawn_local(async move {
         let _ = JsFuture::from(promise).await;
     });

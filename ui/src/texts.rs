@@ -1,11 +1,12 @@
-//! Every word a person reads on the page, in one place, so that another language is another module.
+//! What the page says: the chosen language's words put together with what the player reports.
 //!
-//! Only the stand-in of `index.html` has words of its own: it is on screen before this program is.
 //! Words from a server are untrusted: they are cut to length here and reach the page as text, never as markup.
 
-use player_wasm::player::Failure;
+use player_wasm::player::{Failure, NowPlaying, Repeat, SyncReport};
 use player_wasm::stats::{Dialect, OutputKind, State, Stats};
 
+use crate::language::{self, words};
+use crate::messages::fill;
 use crate::player_handle::{Pause, Trouble};
 
 /// Most characters of a text that someone else wrote: what fits the space the page keeps for it.
@@ -15,83 +16,37 @@ const FOREIGN_CHARS_MAX: usize = 100;
 const IN_STEP_US: f64 = 1_000.0;
 /// Close code of a server that has no room now (1013 of the IANA registry).
 const TRY_AGAIN_LATER: u16 = 1013;
-
-pub(crate) const BRAND: &str = "Partyline";
-pub(crate) const JOIN: &str = "Join";
-pub(crate) const STOP: &str = "Stop";
-pub(crate) const VOLUME: &str = "Volume";
-pub(crate) const MUTE: &str = "Mute";
-pub(crate) const INVITATION: &str = "Press Join and hear the same moment as everyone else here.";
-pub(crate) const ENDED_HEADLINE: &str = "That was the last track";
-pub(crate) const ENDED_ADVICE: &str = "Stay on this page to hear what comes next.";
-pub(crate) const WAITING_HEADLINE: &str = "The host is away";
-pub(crate) const WAITING_ADVICE: &str = "It goes on by itself when the host is back.";
-pub(crate) const CRASHED: &str = "This page has stopped working. Please reload it.";
-
-pub(crate) const SYNC_TITLE: &str = "How well in step";
+/// What stands for a figure that is not known.
 pub(crate) const UNKNOWN: &str = "–";
-pub(crate) const STAT_STATE: &str = "State";
-pub(crate) const STAT_SYNC_ERROR: &str = "Sync error";
-pub(crate) const STAT_CLOCK_ERROR: &str = "Clock error";
-pub(crate) const STAT_DRIFT: &str = "Drift";
-pub(crate) const STAT_BUFFERED: &str = "Buffered";
-pub(crate) const STAT_ROUND_TRIP: &str = "Round trip";
-pub(crate) const STAT_REANCHORS: &str = "Re-anchors";
-pub(crate) const STAT_UNDERRUNS: &str = "Underruns";
-pub(crate) const STAT_LATE_CHUNKS: &str = "Late chunks";
-pub(crate) const STAT_OUTPUT: &str = "Output";
-pub(crate) const STAT_OUTPUT_LATENCY: &str = "Output latency";
-pub(crate) const STAT_OUTPUT_RATE: &str = "Output rate";
-pub(crate) const STAT_CODEC: &str = "Codec";
-pub(crate) const STAT_DIALECT: &str = "Protocol";
-pub(crate) const FIGURES_NOTE: &str =
-    "Sync error: heard minus due, by the server's clock. Positive is late.";
-pub(crate) const INSECURE_PAGE: &str = "This page came over plain http, where browsers offer no \
-    AudioWorklet. Sound is scheduled block by block instead, and stays in step all the same.";
-
-pub(crate) const INTERRUPTED: &str = "Something else uses the sound of this device.";
-pub(crate) const RESUME: &str = "Go on here";
-pub(crate) const GRAPH: &str = "Sync error, clock error and buffer of the last minute";
-pub(crate) const KEY_ERROR: &str = "sync error, ±1 ms";
-pub(crate) const KEY_CLOCK: &str = "clock error";
-pub(crate) const KEY_BUFFER: &str = "buffer, 5 s";
-pub(crate) const DELAY: &str = "Delay";
-pub(crate) const OUTPUT_DEVICE: &str = "Heard through";
-pub(crate) const DELAY_MS: &str = "Delay in milliseconds";
-pub(crate) const DELAY_NOTE: &str = "Does this speaker lag behind the others, as Bluetooth speakers and televisions \
-    do? Add milliseconds until it does not. If it is ahead, take some away. Each output keeps its own.";
-pub(crate) const COPY: &str = "Copy diagnostics";
-pub(crate) const COPIED: &str = "Copied";
 
 /// Something that sound comes out of, by its id or the system's name for it.
 pub(crate) fn output_device(id: &str) -> String {
     match id {
-        "speakers" => "Built-in or wired speakers".to_owned(),
-        "headphones" => "Headphones".to_owned(),
-        "bluetooth" => "Bluetooth".to_owned(),
-        "tv" => "Television".to_owned(),
+        "speakers" => words().output_speakers.to_owned(),
+        "headphones" => words().output_headphones.to_owned(),
+        "bluetooth" => words().output_bluetooth.to_owned(),
+        "tv" => words().output_tv.to_owned(),
         name => name.to_owned(),
     }
 }
 
 /// What a step of the delay does.
 pub(crate) fn delay_step(ms: i16) -> String {
-    let what = if ms < 0 { "Play later" } else { "Play earlier" };
-    format!("{what} by {} ms", ms.abs())
+    let what = if ms < 0 { words().delay_later } else { words().delay_earlier };
+    fill(what, &[("ms", &ms.unsigned_abs().to_string())])
 }
 
 /// `+10`, with a real minus sign.
 pub(crate) fn signed(ms: i16) -> String {
-    let sign = if ms > 0 { "+" } else { "" };
-    format!("{sign}{ms}").replace('-', "−")
+    language::signed(f64::from(ms))
 }
 
 /// How well in step, and a warning.
-pub(crate) fn often_disturbed(words: &str, count: u32) -> String {
-    format!("{words} – {count} jumps or holes in the last minute")
+pub(crate) fn often_disturbed(in_step: &str, count: u32) -> String {
+    fill(words().sync_disturbed, &[("words", in_step), ("count", &count.to_string())])
 }
 
-/// Figures for somebody who can help.
+/// Figures for somebody who can help. Not translated: the helper may speak another language.
 pub(crate) fn diagnostics(browser: &str, figures: &str) -> String {
     format!("Partyline {}\n{browser}\n{figures}\n", env!("CARGO_PKG_VERSION"))
 }
@@ -104,84 +59,106 @@ pub(crate) struct Notice {
 }
 
 /// What the player is doing.
-pub(crate) const fn state(state: State, pause: Option<Pause>) -> &'static str {
-    match state {
-        State::Idle => "Not listening",
-        State::Connecting => "Connecting",
-        State::Buffering | State::Playing | State::Reconnecting
-            if matches!(pause, Some(Pause::HostAway)) =>
-        {
-            "Waiting for the host"
-        }
-        State::Buffering | State::Playing if pause.is_some() => "The party is over",
-        State::Buffering => "Getting in step",
-        State::Playing => "Playing",
-        State::Reconnecting => "Lost the server – trying to get back",
-        State::Error => "Not playing",
+pub(crate) fn state(state: State, pause: Option<Pause>) -> &'static str {
+    let words = words();
+    match (state, pause) {
+        (State::Idle, _) => words.state_idle,
+        (State::Connecting, _) => words.state_connecting,
+        (State::Error, _) => words.state_error,
+        (_, Some(Pause::HostAway)) => words.state_waiting,
+        (State::Reconnecting, _) => words.state_reconnecting,
+        (_, Some(Pause::ByHost)) => words.state_paused,
+        (_, Some(Pause::Over)) => words.state_over,
+        (State::Buffering, None) => words.state_buffering,
+        (State::Playing, None) => words.state_playing,
     }
 }
 
 /// How well in step the player is, without a figure.
 pub(crate) fn in_step(stats: &Stats) -> &'static str {
+    let words = words();
     match stats.state {
-        State::Idle => "Not listening",
-        State::Connecting => "Looking for the server",
-        State::Buffering => "Starting",
+        State::Idle => words.state_idle,
+        State::Connecting => words.sync_connecting,
+        State::Buffering => words.sync_buffering,
         State::Playing => match stats.sync_error_us {
-            None => "Measuring",
-            Some(error) if error.abs() < IN_STEP_US => "In step",
-            Some(_) => "Getting in step",
+            None => words.sync_measuring,
+            Some(error) if error.abs() < IN_STEP_US => words.sync_in_step,
+            Some(_) => words.sync_not_yet,
         },
-        State::Reconnecting if stats.buffered_ms > 0.0 => {
-            "Lost the server – still playing what is here"
+        State::Reconnecting if stats.buffered_ms > 0.0 => words.sync_lost,
+        State::Reconnecting => words.sync_lost_empty,
+        State::Error => words.state_error,
+    }
+}
+
+/// How well in step somebody else's player is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quality {
+    /// Nobody hears a difference.
+    Good,
+    /// Out of step, or silent.
+    Poor,
+    /// It does not tell.
+    Unknown,
+}
+
+/// How well in step the player is that sent `report`, and in words.
+pub(crate) fn quality(report: Option<&SyncReport>) -> (Quality, String) {
+    match report {
+        None => (Quality::Unknown, words().player_unknown.to_owned()),
+        Some(SyncReport { playing: false, .. }) => {
+            (Quality::Poor, words().player_silent.to_owned())
         }
-        State::Reconnecting => "Lost the server – nothing left to play",
-        State::Error => "Not playing",
+        Some(SyncReport { error_us: None, .. }) => {
+            (Quality::Unknown, words().sync_measuring.to_owned())
+        }
+        Some(SyncReport { error_us: Some(us), .. }) if us.abs() < IN_STEP_US => {
+            (Quality::Good, words().player_in_step.to_owned())
+        }
+        Some(SyncReport { error_us: Some(us), .. }) => {
+            let ms = language::tenth(us.abs() / 1e3);
+            (Quality::Poor, fill(words().player_off_by, &[("ms", &ms)]))
+        }
     }
 }
 
 /// What to say about `trouble` with the server at `host`.
 pub(crate) fn trouble(trouble: &Trouble, host: &str) -> Notice {
-    let host = foreign(host);
-    let notice = |what, advice| Notice { what, advice };
+    let (words, host) = (words(), foreign(host));
+    let notice =
+        |what: &str, values: &[(&str, &str)], advice| Notice { what: fill(what, values), advice };
+    let host = ("host", host.as_str());
     match trouble {
         Trouble::InvalidServer(given) => notice(
-            format!("“{}” is not the address of a server.", foreign(given)),
-            "An address looks like ws://192.168.1.20:8927/sendspin. Check the part after “?server=” above.",
+            words.trouble_address,
+            &[("given", &foreign(given))],
+            words.trouble_address_advice,
         ),
-        Trouble::Player(Failure::NoServer) => notice(
-            format!("There is no answer from {host}."),
-            "Check that the server is running and that this device is on its network. Then press Join again.",
-        ),
-        Trouble::Player(Failure::Refused { code: TRY_AGAIN_LATER, .. }) => notice(
-            format!("The party at {host} is full."),
-            "Press Join again in a moment: there is room when somebody leaves.",
-        ),
-        Trouble::Player(Failure::Refused { code, reason }) if reason.is_empty() => notice(
-            format!("{host} ended the connection (code {code})."),
-            "Ask the host of the party, or press Join to try again.",
-        ),
-        Trouble::Player(Failure::Refused { code, reason }) => notice(
-            format!("{host} said no: {} (code {code})", foreign(reason)),
-            "Ask the host of the party, or press Join to try again.",
-        ),
+        Trouble::Player(Failure::NoServer) => {
+            notice(words.trouble_no_answer, &[host], words.trouble_no_answer_advice)
+        }
+        Trouble::Player(Failure::Refused { code: TRY_AGAIN_LATER, .. }) => {
+            notice(words.trouble_full, &[host], words.trouble_full_advice)
+        }
+        Trouble::Player(Failure::Refused { code, reason }) => {
+            let what = if reason.is_empty() { words.trouble_ended } else { words.trouble_refused };
+            let (code, reason) = (code.to_string(), foreign(reason));
+            let values = [host, ("code", &code), ("reason", &reason)];
+            notice(what, &values, words.trouble_ask_host)
+        }
         Trouble::Player(Failure::Unsupported { what }) => notice(
-            format!("This page and {host} do not understand each other: {}", foreign(what)),
-            "Check the address, and that server and page are up to date. Then press Join again.",
+            words.trouble_unsupported,
+            &[host, ("what", &foreign(what))],
+            words.trouble_unsupported_advice,
         ),
-        Trouble::Player(Failure::AudioBlocked) => notice(
-            "The browser does not let this page play sound.".to_owned(),
-            "Allow sound for this site in the address bar or the browser's settings. Then press Join again.",
-        ),
-        Trouble::Player(Failure::AudioFailed { what }) => notice(
-            format!("The sound output could not be started: {}", foreign(what)),
-            "Check that a speaker or headphones are connected, and close other programs that use them. \
-             Then press Join again.",
-        ),
-        Trouble::Player(_) => notice(
-            "Listening has ended for a reason this page does not know.".to_owned(),
-            "Reload the page and press Join again.",
-        ),
+        Trouble::Player(Failure::AudioBlocked) => {
+            notice(words.trouble_blocked, &[], words.trouble_blocked_advice)
+        }
+        Trouble::Player(Failure::AudioFailed { what }) => {
+            notice(words.trouble_output, &[("what", &foreign(what))], words.trouble_output_advice)
+        }
+        Trouble::Player(_) => notice(words.trouble_unknown, &[], words.trouble_unknown_advice),
     }
 }
 
@@ -189,54 +166,87 @@ pub(crate) fn trouble(trouble: &Trouble, host: &str) -> Notice {
 pub(crate) fn listeners(count: u32) -> String {
     match count {
         // Counted before this page was: nobody is better than a wrong one.
-        0 => "Nobody yet".to_owned(),
-        1 => "Only you".to_owned(),
-        _ => format!("{count} listening"),
+        0 => words().listeners_none.to_owned(),
+        1 => words().listeners_one.to_owned(),
+        _ => fill(words().listeners_many, &[("count", &language::whole(f64::from(count)))]),
     }
 }
 
-/// Artist and album in one line, as far as they are known.
-pub(crate) fn byline(artist: Option<&str>, album: Option<&str>) -> String {
+/// Who performs the track and where it is from, in one line, as far as that is known.
+pub(crate) fn byline(track: &NowPlaying) -> String {
+    let artist = track.artist.as_deref().or(track.album_artist.as_deref());
+    let year = track.year.map(|year| year.to_string());
+    let album = track.album.as_deref().map(|album| match &year {
+        Some(year) => fill(words().album_year, &[("album", album), ("year", year)]),
+        None => album.to_owned(),
+    });
     match (artist, album) {
         (Some(artist), Some(album)) => format!("{artist} · {album}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (Some(artist), None) => artist.to_owned(),
+        (None, Some(album)) => album,
         (None, None) => String::new(),
     }
 }
 
+/// How far a track is, read out.
+pub(crate) fn spoken_progress(heard_ms: u64, duration_ms: Option<u64>) -> String {
+    let position = language::spoken(heard_ms);
+    match duration_ms.map(language::spoken) {
+        Some(duration) => {
+            fill(words().progress_of, &[("position", &position), ("duration", &duration)])
+        }
+        None => fill(words().progress_open, &[("position", &position)]),
+    }
+}
+
+/// What is repeated.
+pub(crate) fn repeat(repeat: Repeat) -> &'static str {
+    match repeat {
+        Repeat::Off => words().repeat_off,
+        Repeat::All => words().repeat_all,
+        Repeat::One => words().repeat_one,
+    }
+}
+
+/// A sentence about something that has a name of its own.
+pub(crate) fn about(template: &str, name: &str) -> String {
+    fill(template, &[("name", &foreign(name))])
+}
+
 /// Where the sound comes from.
 pub(crate) fn from_server(name: &str) -> String {
-    format!("from {}", foreign(name))
+    about(words().from_server, name)
 }
 
 /// The name in the browser's tab.
 pub(crate) fn document_title(track: Option<&str>) -> String {
-    track.map_or_else(|| BRAND.to_owned(), |track| format!("{} · {BRAND}", foreign(track)))
+    let brand = words().brand;
+    track.map_or_else(|| brand.to_owned(), |track| format!("{} · {brand}", foreign(track)))
 }
 
 /// The name under which a server lists this player. The end of the id keeps two of them apart.
 pub(crate) fn player_name(client_id: &str) -> String {
     let end = client_id.len().saturating_sub(4);
-    format!("Web player {}", client_id.get(end..).unwrap_or_default())
+    fill(words().player_name, &[("id", client_id.get(end..).unwrap_or_default())])
 }
 
 /// How blocks reach the audio output.
-pub(crate) const fn output(kind: OutputKind) -> &'static str {
+pub(crate) fn output(kind: OutputKind) -> &'static str {
     match kind {
-        OutputKind::Worklet => "AudioWorklet",
-        OutputKind::BufferSource => "buffer source",
+        OutputKind::Worklet => words().output_worklet,
+        OutputKind::BufferSource => words().output_buffer_source,
     }
 }
 
 /// The generation of the protocol.
-pub(crate) const fn dialect(dialect: Dialect) -> &'static str {
+pub(crate) fn dialect(dialect: Dialect) -> &'static str {
     match dialect {
-        Dialect::Clear => "clear text",
+        Dialect::Clear => words().dialect_clear,
     }
 }
 
 /// Cuts a text that someone else wrote to length, on one line.
-fn foreign(text: &str) -> String {
+pub(crate) fn foreign(text: &str) -> String {
     let mut chars = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut cut: String = chars.by_ref().take(FOREIGN_CHARS_MAX).collect();
     if chars.next().is_some() {
@@ -245,75 +255,80 @@ fn foreign(text: &str) -> String {
     cut
 }
 
-/// Figures with their units.
+/// Figures with their units, which are the same in every language.
 pub(crate) mod unit {
+    use crate::language;
+
     /// `+120 µs`; the sign is always there, for it says late or early.
     pub(crate) fn signed_us(us: f64) -> String {
-        let whole = us.round() as i64;
-        let sign = if whole > 0 { "+" } else { "" };
-        format!("{sign}{whole} µs").replace('-', "−")
+        format!("{} µs", language::signed(us))
     }
 
     /// `± 35 µs`.
     pub(crate) fn bound_us(us: f64) -> String {
-        format!("± {} µs", us.round() as i64)
+        format!("± {} µs", language::whole(us))
     }
 
     /// `+12.3 ppm`.
     pub(crate) fn ppm(ppm: f64) -> String {
-        let sign = if ppm > 0.0 { "+" } else { "" };
-        format!("{sign}{} ppm", tenths(ppm)).replace('-', "−")
+        format!("{} ppm", language::signed_tenth(ppm))
     }
 
-    /// `4820 ms`.
+    /// `4,820 ms`.
     pub(crate) fn ms(ms: f64) -> String {
-        format!("{} ms", ms.round() as i64)
+        format!("{} ms", language::whole(ms))
     }
 
     /// `1.4 ms`.
     pub(crate) fn fine_ms(ms: f64) -> String {
-        format!("{} ms", tenths(ms))
+        format!("{} ms", language::tenth(ms))
     }
 
-    /// `48000 Hz`.
+    /// `48,000 Hz`.
     pub(crate) fn hz(hz: u32) -> String {
-        format!("{hz} Hz")
-    }
-
-    /// One digit after the point. The general float formatting of the standard library weighs more than this page
-    /// should.
-    fn tenths(value: f64) -> String {
-        let tenths = (value * 10.0).round() as i64;
-        let sign = if tenths < 0 { "-" } else { "" };
-        format!("{sign}{}.{}", tenths.abs() / 10, tenths.abs() % 10)
+        format!("{} Hz", language::whole(f64::from(hz)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use player_wasm::player::{NowPlaying, SyncReport};
     use player_wasm::stats::{State, Stats};
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    use super::{FOREIGN_CHARS_MAX, Pause, foreign, in_step, listeners, player_name, state, unit};
+    use super::{
+        FOREIGN_CHARS_MAX, Pause, Quality, byline, foreign, in_step, listeners, player_name,
+        quality, state, unit,
+    };
 
     #[wasm_bindgen_test]
     fn figures_have_sign_and_unit() {
         assert_eq!(unit::signed_us(119.6), "+120 µs");
         assert_eq!(unit::signed_us(-119.6), "−120 µs");
-        assert_eq!(unit::signed_us(0.2), "0 µs");
         assert_eq!(unit::bound_us(35.4), "± 35 µs");
         assert_eq!(unit::ppm(12.34), "+12.3 ppm");
-        assert_eq!(unit::ppm(-0.26), "−0.3 ppm");
         assert_eq!(unit::ppm(0.0), "0.0 ppm");
         assert_eq!(unit::fine_ms(1.96), "2.0 ms");
-        assert_eq!(unit::ms(4_820.4), "4820 ms");
-        assert_eq!(unit::hz(44_100), "44100 Hz");
+        assert_eq!(unit::ms(4_820.4), "4,820 ms");
+        assert_eq!(unit::hz(44_100), "44,100 Hz");
     }
 
     #[wasm_bindgen_test]
     fn listeners_are_counted_in_words() {
         assert_eq!(listeners(1), "Only you");
-        assert_eq!(listeners(2), "2 listening");
+        assert_eq!(listeners(2_000), "2,000 listening");
+    }
+
+    #[wasm_bindgen_test]
+    fn the_byline_says_what_is_known() {
+        let some = |text: &str| Some(text.to_owned());
+        let mut track =
+            NowPlaying { album: some("Night"), year: Some(1984), ..NowPlaying::default() };
+        assert_eq!(byline(&track), "Night, 1984");
+        track.album_artist = some("Various");
+        assert_eq!(byline(&track), "Various · Night, 1984");
+        track.artist = some("She");
+        assert_eq!(byline(&track), "She · Night, 1984");
     }
 
     #[wasm_bindgen_test]
@@ -339,8 +354,22 @@ mod tests {
     }
 
     #[wasm_bindgen_test]
+    fn another_player_is_judged_by_what_it_tells() {
+        let report = |error_us| SyncReport { playing: true, error_us, ..SyncReport::default() };
+        assert_eq!(quality(None).0, Quality::Unknown);
+        assert_eq!(quality(Some(&SyncReport::default())).0, Quality::Poor);
+        assert_eq!(quality(Some(&report(None))).0, Quality::Unknown);
+        assert_eq!(quality(Some(&report(Some(-900.0)))), (Quality::Good, "In step".to_owned()));
+        assert_eq!(
+            quality(Some(&report(Some(2_340.0)))),
+            (Quality::Poor, "Off by 2.3 ms".to_owned())
+        );
+    }
+
+    #[wasm_bindgen_test]
     fn the_end_is_said_only_while_connected() {
         assert_eq!(state(State::Buffering, Some(Pause::Over)), "The party is over");
+        assert_eq!(state(State::Buffering, Some(Pause::ByHost)), "Paused by the host");
         assert_eq!(state(State::Idle, Some(Pause::Over)), "Not listening");
         assert_eq!(state(State::Playing, None), "Playing");
     }

@@ -8,6 +8,7 @@
 //! - `setup`: does it, one line per tool
 //! - `debian`: the wasm32 target where rustup cannot download
 //! - `page`: the page, by trunk, rebuilt only when something it is made of changed
+//! - `axe`: the script that looks at the page for what keeps people out
 //! - `run`: `build`, `party` and `dev`
 //! - `sim`: the simulated world, with its figures
 //! - `bench`: what many listeners cost
@@ -16,6 +17,7 @@
 //!
 //! It is compiled before anything else can be, so its only dependencies are small.
 
+mod axe;
 mod bench;
 mod debian;
 mod page;

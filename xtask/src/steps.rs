@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    axe,
     probe::Browser,
     run,
     setup::{self, Tools},
@@ -222,6 +223,9 @@ fn wasm_tests(job: &Job<'_>) -> Result<()> {
         .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner")
         // Seconds. The default of 20 is short for a browser on a busy machine.
         .env("WASM_BINDGEN_TEST_TIMEOUT", "120");
+    if let Some(script) = axe::script(job.shell)? {
+        cargo.arg("--features=ui/axe").env("AXE", script);
+    }
     shell::run(&mut cargo)
 }
 

@@ -1,6 +1,6 @@
 //! The audio output: an `AudioContext`, a gain, and the sink that this page may use.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use gloo_timers::future::TimeoutFuture;
@@ -10,8 +10,8 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    AudioContext, AudioContextLatencyCategory, AudioContextOptions, AudioContextState, AudioNode,
-    BaseAudioContext, GainNode,
+    AnalyserNode, AudioContext, AudioContextLatencyCategory, AudioContextOptions,
+    AudioContextState, AudioNode, BaseAudioContext, GainNode,
 };
 
 use super::sink::Sink;
@@ -28,6 +28,9 @@ const RESUME_MS_MAX: u32 = 2_000;
 const GAIN_S: f64 = 0.015;
 /// Frames that every browser renders at once (Web Audio API, section 1.1: render quantum).
 const QUANTUM_FRAMES: f64 = 128.0;
+
+/// Frames that the loudness of the moment is taken from: 20 ms, in bands of 47 Hz.
+const ANALYSED_FRAMES: u32 = 1_024;
 
 /// What an output tells, at any time, never while one of its functions runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct AudioOutput {
     kind: OutputKind,
     /// Counts what was asked of the output and granted, so that a watch knows when it is out of date.
     wish: Rc<Cell<u32>>,
+    /// Made when somebody looks for the first time; none where the browser makes none.
+    analyser: OnceCell<Option<AnalyserNode>>,
     on_notice: Rc<dyn Fn(Notice)>,
     _on_state: Closure<dyn Fn()>,
 }
@@ -80,7 +85,8 @@ impl AudioOutput {
             }
         });
         context.set_onstatechange(Some(on_state.as_ref().unchecked_ref()));
-        Ok(Self { context, fader, sink, kind, wish, on_notice, _on_state: on_state })
+        let analyser = OnceCell::new();
+        Ok(Self { context, fader, sink, kind, wish, analyser, on_notice, _on_state: on_state })
     }
 
     /// How blocks reach the output.
@@ -135,6 +141,21 @@ impl AudioOutput {
             output_timestamp: output_timestamp(&self.context),
             latency_s: latency_s(&self.context),
         })
+    }
+
+    /// How loud each band is that leaves the output now, 0 to 255, the lowest first, as many as fit; `false` where the
+    /// browser does not tell. Bands are equally wide, up to half the output's rate.
+    pub fn loudness(&self, bands: &mut [u8]) -> bool {
+        let analyser = self.analyser.get_or_init(|| {
+            let analyser = self.context.create_analyser().ok()?;
+            analyser.set_fft_size(ANALYSED_FRAMES);
+            self.fader.input().connect_with_audio_node(&analyser).ok()?;
+            Some(analyser)
+        });
+        if let Some(analyser) = analyser {
+            analyser.get_byte_frequency_data(bands);
+        }
+        analyser.is_some()
     }
 
     /// Whether the browser says that it runs.

@@ -11,7 +11,7 @@ use super::host_clock;
 use super::page_life::PageLife;
 use super::socket::{Arrival, Socket};
 use super::timer::Timer;
-use crate::player::{Command, Config, Event, Failure, Output, Player};
+use crate::player::{Command, Config, Event, Failure, Output, PartySupport, Player, Position};
 use crate::stats::{OutputKind, State, Stats};
 
 /// What kind of player this is, for lists of players.
@@ -32,6 +32,8 @@ pub struct Settings {
     pub muted: bool,
     /// How much later than the browser says the sound reaches the air, milliseconds; negative is earlier.
     pub delay_ms: i16,
+    /// What this page asks to be: the host, with a key, or a guest.
+    pub party: PartySupport,
 }
 
 /// The page's player. Cheap to clone; every clone is the same player. A page has one.
@@ -71,6 +73,23 @@ impl Party {
     /// Sets how much later than the browser says the sound reaches the air, milliseconds, while listening.
     pub fn set_delay(&self, ms: i16) {
         self.0.command(Command::SetDelay(ms));
+    }
+
+    /// Has the player do what a person asked, while listening.
+    pub fn command(&self, command: Command) {
+        self.0.command(command);
+    }
+
+    /// How far the track is at this moment.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        let now = host_clock::now();
+        self.0.with_player(|player| player.position(now)).flatten()
+    }
+
+    /// How loud each band is that is heard now: see [`AudioOutput::loudness`].
+    pub fn loudness(&self, bands: &mut [u8]) -> bool {
+        self.0.output.borrow().as_ref().is_some_and(|output| output.loudness(bands))
     }
 
     /// Lets an output that stands still run again, after a phone call say. Must be called synchronously in a
@@ -142,6 +161,7 @@ impl Shell {
             delay_ms: settings.delay_ms,
             output: *opened.as_ref().unwrap_or(&OutputKind::BufferSource),
             seed: js_sys::Math::random().to_bits(),
+            party: settings.party,
         };
         let mut player = Player::new(config, now);
         player.set_hidden(now, self.life.is_hidden());

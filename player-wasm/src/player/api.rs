@@ -1,7 +1,11 @@
 //! What the player is asked and what it says.
 
+use protocol::message::{
+    ControllerCommand, ControllerState, PartyCommand, PartyState, PartySupport,
+};
 use protocol::time::ClientTime;
 
+use super::now_playing::NowPlaying;
 use crate::scheduler::Block;
 use crate::stats::{OutputKind, State};
 
@@ -24,10 +28,12 @@ pub struct Config {
     pub output: OutputKind,
     /// Seed of the reconnect jitter.
     pub seed: u64,
+    /// What the party role is asked for with: the host's key, if this is the host's page.
+    pub party: PartySupport,
 }
 
 /// What a person asks of the player.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Set the volume, 0 to 100.
     SetVolume(u8),
@@ -36,6 +42,10 @@ pub enum Command {
     /// Set how much later than the browser says the sound reaches the air, milliseconds. Clamped to -1,000 to
     /// 5,000.
     SetDelay(i16),
+    /// Ask the group for something. The server decides; what it does comes back as an event.
+    Control(ControllerCommand),
+    /// Ask for something that only this project's server knows. As [`Self::Control`].
+    Party(PartyCommand),
     /// Say goodbye and be idle.
     Stop,
 }
@@ -76,17 +86,6 @@ pub struct Disconnect {
     pub reason: String,
 }
 
-/// What is playing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NowPlaying {
-    /// Title of the track.
-    pub title: Option<String>,
-    /// Who performs it.
-    pub artist: Option<String>,
-    /// The album.
-    pub album: Option<String>,
-}
-
 /// What changed, for the page.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -95,8 +94,12 @@ pub enum Event {
     State(State),
     /// Another track, or more known of it.
     NowPlaying(NowPlaying),
-    /// The group stopped because there is nothing more to play (`true`), or plays again (`false`).
+    /// The group stopped because there is nothing to play now (`true`), or plays again (`false`).
     Ended(bool),
+    /// What may be asked of the group now, and how it is set. `None` until a server tells.
+    Controller(Option<ControllerState>),
+    /// What this listener may do, what comes next and who else is here. Default until a server tells.
+    Party(PartyState),
     /// The server set volume or mute.
     Volume {
         /// Perceived loudness, 0 to 100.

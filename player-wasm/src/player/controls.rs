@@ -1,8 +1,6 @@
-//! What is playing, how loud and how late: what people and servers set, and who is told.
+//! How loud and how late: what people and servers set, and who is told.
 
-use protocol::message::{
-    ClientState, GroupUpdate, Metadata, PlaybackState, PlayerCommand, PlayerState,
-};
+use protocol::message::{ClientState, GroupUpdate, PlaybackState, PlayerCommand, PlayerState};
 use protocol::time::ServerSpan;
 
 use super::Player;
@@ -23,20 +21,6 @@ impl Player {
         {
             let ended = playback == PlaybackState::Stopped;
             self.outputs.push_back(Output::Event(Event::Ended(ended)));
-        }
-    }
-
-    pub(super) fn handle_metadata(&mut self, metadata: Metadata) {
-        let mut now_playing = self.now_playing.clone();
-        metadata.title.apply_to(&mut now_playing.title);
-        metadata.artist.apply_to(&mut now_playing.artist);
-        metadata.album.apply_to(&mut now_playing.album);
-        for text in [&mut now_playing.title, &mut now_playing.artist, &mut now_playing.album] {
-            *text = text.as_deref().map(clipped);
-        }
-        if now_playing != self.now_playing {
-            self.now_playing = now_playing.clone();
-            self.outputs.push_back(Output::Event(Event::NowPlaying(now_playing)));
         }
     }
 

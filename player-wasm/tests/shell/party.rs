@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use js_sys::Reflect;
 use player_wasm::browser::{Party, Settings, stats_json};
-use player_wasm::player::{Event, Failure};
+use player_wasm::player::{Event, Failure, PartySupport};
 use player_wasm::stats::{OutputKind, State, Stats};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
@@ -19,6 +19,7 @@ fn settings(server_url: &str) -> Settings {
         volume: 30,
         muted: false,
         delay_ms: 0,
+        party: PartySupport::default(),
     }
 }
 

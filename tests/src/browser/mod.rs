@@ -242,6 +242,17 @@ impl Browser {
         Ok([value("TaskDuration")?, value("ScriptDuration")?])
     }
 
+    /// Lets the page's processor be `times` as slow.
+    ///
+    /// # Errors
+    ///
+    /// When Chromium does not do it.
+    pub async fn slow_down(&self, times: f64) -> Result<()> {
+        let rate = json!({ "rate": times });
+        self.driver.cdp().send_raw("Emulation.setCPUThrottlingRate", rate).await?;
+        Ok(())
+    }
+
     /// What went wrong in the page without anybody catching it.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! One listener in the simulated world: a player, its clock, its device and its connection.
 
-use player_wasm::player::{Command, Config, Disconnect, Event, Output, Player};
+use player_wasm::player::{Command, Config, Disconnect, Event, Output, PartySupport, Player};
 use player_wasm::stats::{OutputKind, State, Stats};
 use protocol::time::ClientTime;
 use server::sans_io::Connection;
@@ -341,6 +341,7 @@ fn player(seed: u64, now: ClientTime) -> Player {
         delay_ms: 0,
         output: OutputKind::Worklet,
         seed,
+        party: PartySupport::default(),
     };
     Player::new(config, now)
 }

@@ -5,6 +5,7 @@
 
 mod edges;
 mod figures;
+mod host;
 
 use std::ffi::OsString;
 use std::time::Duration;

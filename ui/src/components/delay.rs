@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use crate::language::words;
 use crate::output_device::CHOICES;
 use crate::player_handle::PlayerHandle;
 use crate::texts;
@@ -44,14 +45,14 @@ pub fn Delay() -> impl IntoView {
     };
     let [far_back, back, on, far_on] = STEPS.map(step);
     view! {
-        <div class="delay" role="group" aria-label=texts::DELAY>
+        <div class="delay" role="group" aria-label=words().delay>
             <label class="delay-output">
-                <span>{texts::OUTPUT_DEVICE}</span>
+                <span>{words().output_device}</span>
                 <select data-testid="output" on:change=move |choice| player.set_output(event_target_value(&choice))>
                     {outputs}
                 </select>
             </label>
-            <span class="delay-label">{texts::DELAY}</span>
+            <span class="delay-label">{words().delay}</span>
             {far_back}
             {back}
             <input
@@ -61,13 +62,13 @@ pub fn Delay() -> impl IntoView {
                 min="-1000"
                 max="5000"
                 step="1"
-                aria-label=texts::DELAY_MS
+                aria-label=words().delay_ms
                 prop:value=move || player.delay_ms().to_string()
                 on:change=typed
             />
             {on}
             {far_on}
-            <p class="sync-note">{texts::DELAY_NOTE}</p>
+            <p class="sync-note">{words().delay_note}</p>
         </div>
     }
 }

@@ -2,10 +2,12 @@
 
 use leptos::prelude::*;
 
+use crate::language::words;
 use crate::player_handle::PlayerHandle;
 use crate::texts;
 
-/// Shown while the page cannot play, in place of what is playing, and while the system holds the sound up.
+/// Shown while the page cannot play, in place of what is playing, while the system holds the sound up, and when a host's
+/// link turns out to be an old one.
 #[component]
 pub fn Message() -> impl IntoView {
     let player = PlayerHandle::of_page();
@@ -24,16 +26,21 @@ pub fn Message() -> impl IntoView {
             {move || {
                 player.is_interrupted().then(|| view! {
                     <div class="message" data-testid="interrupted">
-                        <p class="message-what">{texts::INTERRUPTED}</p>
+                        <p class="message-what">{words().interrupted}</p>
                         <button
                             type="button"
                             class="message-button"
                             data-testid="resume"
                             on:click=move |_| player.resume()
                         >
-                            {texts::RESUME}
+                            {words().resume}
                         </button>
                     </div>
+                })
+            }}
+            {move || {
+                (player.is_key_refused() && !player.is_interrupted()).then(|| view! {
+                    <p class="message notice" data-testid="key-refused">{words().key_refused}</p>
                 })
             }}
         </div>

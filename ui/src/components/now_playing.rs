@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::player_handle::PlayerHandle;
+use crate::language::words;
+use crate::player_handle::{Pause, PlayerHandle};
 use crate::texts;
 
 /// Title, artist and server. Before anything plays: what this page is for.
@@ -11,26 +12,18 @@ pub fn NowPlaying() -> impl IntoView {
     let player = PlayerHandle::of_page();
     let title = Memo::new(move |_| player.now_playing().title);
     Effect::new(move |_| document().set_title(&texts::document_title(title.get().as_deref())));
-    let headline = move || {
-        if player.is_waiting() {
-            texts::WAITING_HEADLINE.to_owned()
-        } else if player.has_ended() {
-            texts::ENDED_HEADLINE.to_owned()
-        } else if player.is_listening() {
-            title.get().unwrap_or_default()
-        } else {
-            texts::INVITATION.to_owned()
-        }
+    let headline = move || match player.pause() {
+        Some(Pause::HostAway) => words().waiting_headline.to_owned(),
+        Some(Pause::Over) => words().ended_headline.to_owned(),
+        Some(Pause::ByHost) => title.get().unwrap_or_else(|| words().paused_headline.to_owned()),
+        None if player.is_listening() => title.get().unwrap_or_default(),
+        None => words().invitation.to_owned(),
     };
-    let byline = move || {
-        if player.is_waiting() {
-            texts::WAITING_ADVICE.to_owned()
-        } else if player.has_ended() {
-            texts::ENDED_ADVICE.to_owned()
-        } else {
-            let track = player.now_playing();
-            texts::byline(track.artist.as_deref(), track.album.as_deref())
-        }
+    let byline = move || match player.pause() {
+        Some(Pause::HostAway) => words().waiting_advice.to_owned(),
+        Some(Pause::Over) => words().ended_advice.to_owned(),
+        Some(Pause::ByHost) if title.get().is_none() => words().paused_advice.to_owned(),
+        _ => texts::byline(&player.now_playing()),
     };
     view! {
         <div class="now" hidden=move || player.trouble().is_some()>

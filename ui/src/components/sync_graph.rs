@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::history::History;
-use crate::texts;
+use crate::language::words;
 
 /// Size of the drawing, in its own units; on the page it is as wide as there is room.
 const SIZE: (f64, f64) = (240.0, 80.0);
@@ -31,7 +31,7 @@ pub fn SyncGraph(
                 viewBox=format!("0 0 {} {}", SIZE.0, SIZE.1)
                 preserveAspectRatio="none"
                 role="img"
-                aria-label=texts::GRAPH
+                aria-label=words().graph
                 data-testid="graph"
             >
                 <line class="graph-middle" x1="0" y1="40" x2="240" y2="40" />
@@ -41,9 +41,9 @@ pub fn SyncGraph(
                 <polyline class="graph-error" points=error />
             </svg>
             <figcaption class="graph-key">
-                <span class="key-error">{texts::KEY_ERROR}</span>
-                <span class="key-clock">{texts::KEY_CLOCK}</span>
-                <span class="key-buffer">{texts::KEY_BUFFER}</span>
+                <span class="key-error">{words().key_error}</span>
+                <span class="key-clock">{words().key_clock}</span>
+                <span class="key-buffer">{words().key_buffer}</span>
             </figcaption>
         </figure>
     }

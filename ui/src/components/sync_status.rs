@@ -10,6 +10,8 @@ use web_sys::{Event, HtmlDetailsElement};
 
 use super::{Delay, SyncGraph};
 use crate::history::{History, READ_MS};
+use crate::language::words;
+use crate::messages::Messages;
 use crate::player_handle::PlayerHandle;
 use crate::texts::{self, unit};
 
@@ -17,67 +19,67 @@ use crate::texts::{self, unit};
 struct Figure {
     /// The name of the same figure in `window.partyline.stats()`.
     name: &'static str,
-    label: &'static str,
+    label: fn(&Messages) -> &'static str,
     show: fn(&Stats) -> Option<String>,
 }
 
 const FIGURES: [Figure; 14] = [
-    Figure { name: "state", label: texts::STAT_STATE, show: |s| Some(s.state.as_str().to_owned()) },
+    Figure { name: "state", label: |w| w.stat_state, show: |s| Some(s.state.as_str().to_owned()) },
     Figure {
         name: "syncErrorUs",
-        label: texts::STAT_SYNC_ERROR,
+        label: |w| w.stat_sync_error,
         show: |s| s.sync_error_us.map(unit::signed_us),
     },
     Figure {
         name: "clockErrorUs",
-        label: texts::STAT_CLOCK_ERROR,
+        label: |w| w.stat_clock_error,
         show: |s| s.clock_error_us.map(unit::bound_us),
     },
-    Figure { name: "driftPpm", label: texts::STAT_DRIFT, show: |s| s.drift_ppm.map(unit::ppm) },
+    Figure { name: "driftPpm", label: |w| w.stat_drift, show: |s| s.drift_ppm.map(unit::ppm) },
     Figure {
         name: "bufferedMs",
-        label: texts::STAT_BUFFERED,
+        label: |w| w.stat_buffered,
         show: |s| Some(unit::ms(s.buffered_ms)),
     },
     Figure {
         name: "roundTripMs",
-        label: texts::STAT_ROUND_TRIP,
+        label: |w| w.stat_round_trip,
         show: |s| s.round_trip_ms.map(unit::fine_ms),
     },
     Figure {
         name: "reanchors",
-        label: texts::STAT_REANCHORS,
+        label: |w| w.stat_reanchors,
         show: |s| Some(s.reanchors.to_string()),
     },
     Figure {
         name: "underruns",
-        label: texts::STAT_UNDERRUNS,
+        label: |w| w.stat_underruns,
         show: |s| Some(s.underruns.to_string()),
     },
     Figure {
         name: "lateChunks",
-        label: texts::STAT_LATE_CHUNKS,
+        label: |w| w.stat_late_chunks,
         show: |s| Some(s.late_chunks.to_string()),
     },
     Figure {
         name: "output",
-        label: texts::STAT_OUTPUT,
+        label: |w| w.stat_output,
         show: |s| s.output.map(|kind| texts::output(kind).to_owned()),
     },
     Figure {
         name: "outputLatencyMs",
-        label: texts::STAT_OUTPUT_LATENCY,
+        label: |w| w.stat_output_latency,
         show: |s| s.output_latency_ms.map(unit::fine_ms),
     },
     Figure {
         name: "outputRateHz",
-        label: texts::STAT_OUTPUT_RATE,
+        label: |w| w.stat_output_rate,
         show: |s| s.output_rate_hz.map(unit::hz),
     },
-    Figure { name: "codec", label: texts::STAT_CODEC, show: |s| s.codec.map(str::to_owned) },
+    Figure { name: "codec", label: |w| w.stat_codec, show: |s| s.codec.map(str::to_owned) },
     Figure {
         name: "dialect",
-        label: texts::STAT_DIALECT,
+        label: |w| w.stat_dialect,
         show: |s| s.dialect.map(|d| texts::dialect(d).to_owned()),
     },
 ];
@@ -101,7 +103,7 @@ pub fn SyncStatus() -> impl IntoView {
         read();
         (open.get() && listening).then(|| Interval::new(READ_MS, read))
     });
-    let words = move || {
+    let verdict = move || {
         let words = stats.with(texts::in_step);
         match history.with(History::many_disturbances) {
             Some(count) => texts::often_disturbed(words, count),
@@ -111,16 +113,16 @@ pub fn SyncStatus() -> impl IntoView {
     view! {
         <details class="sync" data-testid="sync" on:toggle=toggled>
             <summary class="sync-summary">
-                <span>{texts::SYNC_TITLE}</span>
+                <span>{words().sync_title}</span>
                 <span class="sync-words" data-testid="sync-words">
-                    {move || open.get().then(words)}
+                    {move || open.get().then(verdict)}
                 </span>
             </summary>
             <SyncGraph history />
             <dl class="figures">
                 {FIGURES.map(|figure| view! {
                     <div class="figure">
-                        <dt>{figure.label}</dt>
+                        <dt>{(figure.label)(words())}</dt>
                         <dd data-testid=format!("stat-{}", figure.name)>
                             {move || stats.with(figure.show).unwrap_or_else(|| texts::UNKNOWN.to_owned())}
                         </dd>
@@ -129,8 +131,8 @@ pub fn SyncStatus() -> impl IntoView {
             </dl>
             <p class="sync-note">
                 {move || match stats.with(|s| s.output) {
-                    Some(OutputKind::BufferSource) => texts::INSECURE_PAGE,
-                    _ => texts::FIGURES_NOTE,
+                    Some(OutputKind::BufferSource) => words().insecure_page,
+                    _ => words().figures_note,
                 }}
             </p>
             <Delay />
@@ -170,8 +172,8 @@ fn Diagnostics() -> impl IntoView {
         <div class="diagnostics">
             <button type="button" class="copy" data-testid="copy" on:click=copy>
                 {move || match copied.get() {
-                    Some(None) => texts::COPIED,
-                    _ => texts::COPY,
+                    Some(None) => words().copied,
+                    _ => words().copy,
                 }}
             </button>
             {move || copied.get().flatten().map(|text| view! {

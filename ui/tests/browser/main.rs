@@ -6,9 +6,12 @@
     reason = "allowed in tests, but clippy does not know #[wasm_bindgen_test]"
 )]
 
+#[cfg(feature = "axe")]
+mod accessibility;
 mod identity;
 mod listener_count;
 mod page;
+mod party;
 mod support;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);

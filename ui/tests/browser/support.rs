@@ -4,7 +4,9 @@ use gloo_timers::future::TimeoutFuture;
 use leptos::mount::{UnmountHandle, mount_to};
 use leptos::prelude::*;
 use leptos::task::tick;
-use ui::app::App;
+use player_wasm::player::Event as PlayerEvent;
+use ui::app::Page as Shown;
+use ui::player_handle::PlayerHandle;
 use ui::server_address::ServerAddress;
 use wasm_bindgen::JsCast;
 use web_sys::{
@@ -26,6 +28,7 @@ pub(crate) const NOBODY: &str = "ws://127.0.0.1:47/sendspin";
 /// The mounted page. Gone when dropped.
 pub(crate) struct Page {
     root: HtmlElement,
+    player: PlayerHandle,
     _mounted: Box<dyn std::any::Any>,
 }
 
@@ -34,10 +37,35 @@ impl Page {
     pub(crate) fn open(address: &str) -> Self {
         let root = document().create_element("div").unwrap().unchecked_into::<HtmlElement>();
         document().body().unwrap().append_child(&root).unwrap();
+        root.set_class_name("page");
         let server = ServerAddress::parse(address);
-        let mounted: UnmountHandle<_> =
-            mount_to(root.clone(), move || view! { <App server /> }.into_any());
-        Self { root, _mounted: Box::new(mounted) }
+        let made = std::rc::Rc::new(std::cell::Cell::new(None));
+        let keep = std::rc::Rc::clone(&made);
+        let mounted: UnmountHandle<_> = mount_to(root.clone(), move || {
+            let player = PlayerHandle::new(server);
+            keep.set(Some(player));
+            view! { <Shown player /> }.into_any()
+        });
+        let player = made.get().expect("made while mounting");
+        Self { root, player, _mounted: Box::new(mounted) }
+    }
+
+    /// What it is mounted in.
+    #[cfg(feature = "axe")]
+    pub(crate) fn root(&self) -> &HtmlElement {
+        &self.root
+    }
+
+    /// Lets the page hear what a player tells.
+    pub(crate) fn tell(&self, events: impl IntoIterator<Item = PlayerEvent>) {
+        for event in events {
+            self.player.take(event);
+        }
+    }
+
+    /// Whether the element with this `data-testid` is there to be used.
+    pub(crate) fn is_visible(&self, id: &str) -> bool {
+        self.find(id).is_some_and(|found| !found.hidden())
     }
 
     /// The element with this `data-testid`, if it is on the page.
@@ -101,6 +129,14 @@ impl Drop for Page {
 /// What `<body data-state>` says.
 pub(crate) fn state() -> String {
     document().body().unwrap().get_attribute("data-state").unwrap_or_default()
+}
+
+/// Waits until the page has done what it does by itself.
+#[cfg(feature = "axe")]
+pub(crate) async fn settled() {
+    for _ in 0..TICKS {
+        tick().await;
+    }
 }
 
 /// Waits for `condition`: first for what the page does by itself, then for network and timers.

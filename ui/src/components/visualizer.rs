@@ -1,0 +1,164 @@
+//! The sound around the button: bars that rise from its edge with what is heard at that moment.
+//!
+//! Drawn from the page's own output, so that it is as much in step as the sound. Not for who wants less motion, not on a
+//! hidden page, and thirty times in a second at most: a party lasts longer than a battery.
+
+use std::cell::Cell;
+use std::f64::consts::PI;
+use std::rc::Rc;
+
+use leptos::html::Canvas;
+use leptos::prelude::*;
+use player_wasm::stats::State;
+use wasm_bindgen::JsCast;
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
+
+use crate::player_handle::PlayerHandle;
+
+/// Width and height of the drawing, pixels.
+const SIDE: u32 = 480;
+/// Bars on each half of the circle.
+const BARS: usize = 36;
+/// Bands that are looked at: up to 12 kHz.
+const BANDS: usize = 256;
+/// Shortest time between two pictures, milliseconds: every second one of a screen with sixty.
+const PICTURE_MS: f64 = 30.0;
+/// Pictures between two looks at the page's colour.
+const COLOUR_EVERY: u32 = 30;
+
+/// The canvas, and while something plays the loop that draws on it.
+#[component]
+pub fn Visualizer() -> impl IntoView {
+    let player = PlayerHandle::of_page();
+    let canvas = NodeRef::<Canvas>::new();
+    let (drawn, set_drawn) = signal(false);
+    // The value of the effect's last run is dropped by the next, and with it the loop.
+    Effect::new(move |_: Option<Option<Loop>>| {
+        let wanted = player.state() == State::Playing && !wants_less_motion();
+        let picture = canvas.get().filter(|_| wanted).and_then(|canvas| Picture::on(&canvas));
+        set_drawn.set(picture.is_some());
+        picture.map(|picture| Loop::start(player, picture))
+    });
+    view! {
+        <canvas
+            class="visualizer"
+            class:drawn-live=drawn
+            width=SIDE.to_string()
+            height=SIDE.to_string()
+            aria-hidden="true"
+            hidden=move || !drawn.get()
+            node_ref=canvas
+        ></canvas>
+    }
+}
+
+fn wants_less_motion() -> bool {
+    let asked = window().match_media("(prefers-reduced-motion: reduce)").ok().flatten();
+    asked.is_some_and(|asked| asked.matches())
+}
+
+/// Draws until dropped.
+struct Loop(Rc<Cell<bool>>);
+
+impl Loop {
+    fn start(player: PlayerHandle, picture: Picture) -> Self {
+        let over = Rc::new(Cell::new(false));
+        next(player, picture, Rc::clone(&over));
+        Self(over)
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+/// Browsers call back before each picture, and not at all while the page is hidden.
+fn next(player: PlayerHandle, mut picture: Picture, over: Rc<Cell<bool>>) {
+    request_animation_frame(move || {
+        if !over.get() {
+            picture.draw(player);
+            next(player, picture, over);
+        }
+    });
+}
+
+struct Picture {
+    canvas: HtmlCanvasElement,
+    context: CanvasRenderingContext2d,
+    bands: Box<[u8; BANDS]>,
+    /// Heights as they are shown, 0.0 to 1.0: up at once, down slowly.
+    heights: [f64; BARS],
+    drawn_ms: f64,
+    count: u32,
+}
+
+impl Picture {
+    fn on(canvas: &HtmlCanvasElement) -> Option<Self> {
+        let context = canvas.get_context("2d").ok()??.dyn_into().ok()?;
+        let canvas = canvas.clone();
+        let bands = Box::new([0; BANDS]);
+        Some(Self { canvas, context, bands, heights: [0.0; BARS], drawn_ms: 0.0, count: 0 })
+    }
+
+    fn draw(&mut self, player: PlayerHandle) {
+        let now_ms = js_sys::Date::now();
+        if now_ms - self.drawn_ms < PICTURE_MS || !player.loudness(&mut self.bands[..]) {
+            return;
+        }
+        self.drawn_ms = now_ms;
+        if self.count.is_multiple_of(COLOUR_EVERY)
+            && let Ok(Some(style)) = window().get_computed_style(&self.canvas)
+        {
+            self.context
+                .set_stroke_style_str(&style.get_property_value("color").unwrap_or_default());
+            self.context.set_line_width(5.0);
+            self.context.set_line_cap("round");
+        }
+        self.count = self.count.wrapping_add(1);
+        let (side, middle) = (f64::from(SIDE), f64::from(SIDE) / 2.0);
+        // The button's edge, and room for the highest bar.
+        let (edge, room) = (middle * 0.855, middle * 0.125);
+        self.context.clear_rect(0.0, 0.0, side, side);
+        self.context.begin_path();
+        for (bar, height) in self.heights.iter_mut().enumerate() {
+            *height = (f64::from(loudest(&self.bands, bar)) / 255.0).powi(2).max(*height * 0.86);
+            let angle = PI * (bar as f64 + 0.5) / BARS as f64;
+            let (sin, cos) = angle.sin_cos();
+            let far = edge + room * *height;
+            for side in [-1.0, 1.0] {
+                // Low at the bottom, high at the top, alike on both sides.
+                self.context.move_to(middle + side * sin * edge, middle + cos * edge);
+                self.context.line_to(middle + side * sin * far, middle + cos * far);
+            }
+        }
+        self.context.stroke();
+    }
+}
+
+/// How loud a bar's bands are: each bar spans the same interval of tones.
+fn loudest(bands: &[u8; BANDS], bar: usize) -> u8 {
+    let from = first_band(bar);
+    let to = first_band(bar + 1).max(from + 1).min(BANDS);
+    bands[from.min(BANDS - 1)..to].iter().copied().max().unwrap_or_default()
+}
+
+fn first_band(bar: usize) -> usize {
+    (BANDS as f64).powf(bar as f64 / BARS as f64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    #[wasm_bindgen_test]
+    fn low_bars_are_low_tones_and_none_is_left_out() {
+        let mut bands = [0; BANDS];
+        bands[1] = 200;
+        assert_eq!((loudest(&bands, 0), loudest(&bands, BARS - 1)), (200, 0));
+        bands[BANDS - 1] = 90;
+        assert_eq!(loudest(&bands, BARS - 1), 90);
+    }
+}
