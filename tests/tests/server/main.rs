@@ -8,6 +8,7 @@ mod faults;
 mod greeting;
 mod http;
 mod limits;
+mod live;
 mod ops;
 mod refusals;
 mod shutdown;
