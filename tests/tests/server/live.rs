@@ -19,6 +19,10 @@ const FRAME_BYTES: usize = 4;
 /// Raw samples, as a sound card gives them.
 const FORMAT: [&str; 2] = ["--source-format", "s16le/48000/2"];
 
+/// Frames at the end of a stream that broke off which are not to the bit: 10 ms are faded, and the chunk that they are in is
+/// dithered.
+const END_FRAMES: usize = 480 + 4_800;
+
 /// A web server that gives everybody `head` and `body`. Returns its address; it ends with the test.
 async fn web(head: &str, body: Vec<u8>) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -103,8 +107,7 @@ async fn a_radio_that_breaks_off_is_asked_again() -> Result<()> {
     let url = web("HTTP/1.0 200 OK\r\nicy-name: Test FM\r\n\r\n", sound.wav()).await?;
     let mut server = ServerProcess::start(&args(&["--source", &url])).await?;
     let audio = heard(&server, 2 * sound.frames()).await?;
-    // The last ten milliseconds are faded.
-    let whole = (sound.frames() - 480) * FRAME_BYTES;
+    let whole = (sound.frames() - END_FRAMES) * FRAME_BYTES;
     assert_is(&audio[..whole], &sound);
     let line = server.line_with("trying again", Duration::from_secs(5)).await?;
     assert!(line.contains("WARN") && line.contains(&url), "{line}");
@@ -119,7 +122,7 @@ async fn a_command_and_a_pipe_are_heard_to_the_bit() -> Result<()> {
         (folder.path().join("a.wav"), folder.path().join("a.pcm"), folder.path().join("pipe"));
     sound.write_wav(&wav)?;
     fs::write(&pcm, sound.bytes())?;
-    let whole = Stereo16 { samples: sound.samples[..2 * (sound.frames() - 480)].to_vec() };
+    let whole = Stereo16 { samples: sound.samples[..2 * (sound.frames() - END_FRAMES)].to_vec() };
     assert_plays(&args(&["--source", &format!("exec:cat '{}'", path(&wav)?)]), &whole).await?;
     let mkfifo = tokio::process::Command::new("mkfifo").arg(&pipe).status().await?;
     ensure!(mkfifo.success(), "mkfifo");
