@@ -148,10 +148,15 @@ pub(super) fn words(command: &str) -> Result<Vec<String>, Trouble> {
     shlex::split(command).filter(|words| !words.is_empty()).ok_or(Trouble::Command)
 }
 
+/// How containers begin that we can read: FLAC, WAV, AIFF, Ogg, MP3.
+const OURS: [&[u8]; 5] = [b"fLaC", b"RIFF", b"FORM", b"OggS", b"ID3"];
+
 /// Whether ffmpeg may know what we do not, of a stream that `begins` so: what we can read and is broken stays broken.
 pub(super) fn is_foreign(begins: &[u8], fault: &Fault) -> bool {
-    let is_ours =
-        begins.starts_with(b"fLaC") || begins.starts_with(b"RIFF") || begins.starts_with(b"FORM");
+    // MPEG audio without a tag begins with eleven ones, and MP4 names itself after four bytes.
+    let is_ours = OURS.iter().any(|ours| begins.starts_with(ours))
+        || matches!(begins, [0xff, second, ..] if *second >= 0xe0)
+        || begins.get(4..8) == Some(b"ftyp");
     match fault {
         Fault::Unsupported(_) => true,
         Fault::Unrecognised(_) => !is_ours,
