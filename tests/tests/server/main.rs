@@ -11,6 +11,7 @@ mod greeting;
 mod http;
 mod limits;
 mod lists;
+mod live;
 #[cfg(target_os = "linux")]
 mod mdns;
 mod ops;

@@ -66,13 +66,20 @@ impl Held {
     /// sides of the joint are faded.
     pub(super) fn push(&mut self, mut piece: Piece, fresh: bool) {
         if fresh && self.frames > 0 {
-            let pieces = self.pieces.iter_mut().rev();
-            let frames = pieces.flat_map(|piece| piece.samples.rchunks_exact_mut(CHANNELS));
-            fade(frames, 0);
+            let mut age = 0;
+            for piece in self.pieces.iter_mut().rev() {
+                if age >= FADE_FRAMES {
+                    break;
+                }
+                fade(piece.samples.rchunks_exact_mut(CHANNELS), age);
+                piece.resolution_bits = 24;
+                age += piece.samples.len() / CHANNELS;
+            }
             self.joined = Some(0);
         }
         if let Some(age) = self.joined {
             fade(piece.samples.chunks_exact_mut(CHANNELS), age);
+            piece.resolution_bits = 24;
             let age = age + piece.samples.len() / CHANNELS;
             self.joined = (age < FADE_FRAMES).then_some(age);
         }
@@ -104,8 +111,15 @@ impl Held {
 
     /// Fades the beginning of what is in hand in.
     pub(super) fn fade_in(&mut self) {
-        let pieces = self.pieces.iter_mut();
-        fade(pieces.flat_map(|piece| piece.samples.chunks_exact_mut(CHANNELS)), 0);
+        let mut age = 0;
+        for piece in &mut self.pieces {
+            if age >= FADE_FRAMES {
+                return;
+            }
+            fade(piece.samples.chunks_exact_mut(CHANNELS), age);
+            piece.resolution_bits = 24;
+            age += piece.samples.len() / CHANNELS;
+        }
     }
 
     /// Lets all of it go.

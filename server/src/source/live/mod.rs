@@ -99,7 +99,7 @@ impl Input {
     ///
     /// The `fault`, if it may not.
     pub(super) fn foreign(path: &Path, fault: Fault) -> Result<Self, Fault> {
-        let mut begins = [0; 4];
+        let mut begins = [0; 8];
         let read = File::open(path).and_then(|mut file| file.read_exact(&mut begins));
         if read.is_ok() && process::is_foreign(&begins, &fault) {
             return Ok(Self::File(path.to_owned(), fault.to_string()));

@@ -51,15 +51,21 @@ impl Group {
 }
 
 impl Program {
-    /// Starts `words[0]` with the other words as its arguments, and reads what it writes. `input` is its standard input.
+    /// Starts `words[0]` with the other words as its arguments, and reads what it writes. `input` is its standard input;
+    /// what it says on standard error is `logged`, or nobody's business.
     ///
     /// # Errors
     ///
     /// [`Trouble`].
-    pub(super) fn start(words: &[String], input: Stdio) -> Result<(Self, ChildStdout), Trouble> {
+    pub(super) fn start(
+        words: &[String],
+        input: Stdio,
+        logged: bool,
+    ) -> Result<(Self, ChildStdout), Trouble> {
         let (program, arguments) = words.split_first().ok_or(Trouble::Command)?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let errors = if logged { Stdio::piped() } else { Stdio::null() };
+        command.args(arguments).stdin(input).stdout(Stdio::piped()).stderr(errors);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(Trouble::Start)?;
@@ -142,10 +148,15 @@ pub(super) fn words(command: &str) -> Result<Vec<String>, Trouble> {
     shlex::split(command).filter(|words| !words.is_empty()).ok_or(Trouble::Command)
 }
 
+/// How containers begin that we can read: FLAC, WAV, AIFF, Ogg, MP3.
+const OURS: [&[u8]; 5] = [b"fLaC", b"RIFF", b"FORM", b"OggS", b"ID3"];
+
 /// Whether ffmpeg may know what we do not, of a stream that `begins` so: what we can read and is broken stays broken.
 pub(super) fn is_foreign(begins: &[u8], fault: &Fault) -> bool {
-    let is_ours =
-        begins.starts_with(b"fLaC") || begins.starts_with(b"RIFF") || begins.starts_with(b"FORM");
+    // MPEG audio without a tag begins with eleven ones, and MP4 names itself after four bytes.
+    let is_ours = OURS.iter().any(|ours| begins.starts_with(ours))
+        || matches!(begins, [0xff, second, ..] if *second >= 0xe0)
+        || begins.get(4..8) == Some(b"ftyp");
     match fault {
         Fault::Unsupported(_) => true,
         Fault::Unrecognised(_) => !is_ours,
@@ -188,7 +199,8 @@ pub(super) fn ffmpeg(
         "pipe:1",
     ];
     let words = words.map(str::to_owned);
-    match Program::start(&words, stdin) {
+    // What is wrong with a file is said once, by its name.
+    match Program::start(&words, stdin, false) {
         Ok((mut program, output)) => {
             let input = program.input();
             Ok((program, output, input))
@@ -224,7 +236,7 @@ mod tests {
     #[test]
     fn a_program_ends_with_what_it_has_started() {
         let command = words("sh -c 'echo begun; cat /dev/zero & exec cat /dev/zero'").unwrap();
-        let (mut program, mut output) = Program::start(&command, Stdio::null()).unwrap();
+        let (mut program, mut output) = Program::start(&command, Stdio::null(), true).unwrap();
         let mut first = [0; 6];
         output.read_exact(&mut first).unwrap();
         assert_eq!(&first, b"begun\n");

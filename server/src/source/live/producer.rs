@@ -187,7 +187,7 @@ impl<'a> Attempt<'a> {
             // Waits for a writer.
             Input::Fifo(path) => Box::new(File::open(path).map_err(Trouble::Pipe)?),
             Input::Exec(words) => {
-                let (program, output) = Program::start(words, Stdio::null())?;
+                let (program, output) = Program::start(words, Stdio::null(), true)?;
                 shared.hold(Some(Leash::Program(program.group)));
                 self.program = Some(program);
                 Box::new(output)

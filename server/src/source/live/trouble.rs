@@ -14,6 +14,9 @@ pub enum Trouble {
     /// There is no way to the server.
     #[error("cannot connect ({0})")]
     Unreachable(String),
+    /// The server cannot prove who it is.
+    #[error("its certificate is not trusted ({0}); expected one that this machine trusts")]
+    Certificate(String),
     /// The server refuses, or has a fault of its own.
     #[error("the server answers with status {0}; expected 200 and audio")]
     Status(u16),
