@@ -142,9 +142,7 @@ impl Player {
                 buffer_capacity: BUFFER_CAPACITY_BYTES,
                 supported_commands: COMMANDS.to_vec(),
             }),
-            artwork_support: None,
-            visualizer_support: None,
-            party_support: None,
+            ..ClientHello::default()
         };
         self.send(hello);
     }
