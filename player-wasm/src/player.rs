@@ -158,9 +158,8 @@ impl Player {
                 buffer_capacity: BUFFER_CAPACITY_BYTES,
                 supported_commands: COMMANDS.to_vec(),
             }),
-            artwork_support: None,
-            visualizer_support: None,
             party_support: Some(self.config.party.clone()),
+            ..ClientHello::default()
         };
         self.send(hello);
     }

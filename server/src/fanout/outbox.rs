@@ -79,6 +79,7 @@ impl Close {
 }
 
 /// What the socket does next.
+#[allow(clippy::large_enum_variant, reason = "handed on at once, one at a time")]
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Stamp this reply and send it.
@@ -98,6 +99,7 @@ pub(crate) enum Output {
 }
 
 /// What goes before chunks that are made already.
+#[allow(clippy::large_enum_variant, reason = "handed on at once, one at a time")]
 #[derive(Debug)]
 pub(crate) enum Urgent {
     /// Stamp this reply and send it.

@@ -4,7 +4,8 @@
 //! itself.
 
 use axum::http::header::HOST;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::ToStrError;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What a reverse proxy says it was asked for, and below which path this server is.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -18,25 +19,28 @@ const PREFIX_BYTES_MAX: usize = 256;
 /// What the address of everything here begins with for the sender of these headers, without a slash at the end. `None` when
 /// they do not say, or say something else.
 pub(crate) fn own_url(headers: &HeaderMap) -> Option<String> {
-    let scheme = match first(headers, &FORWARDED_PROTO)? {
+    let scheme = match first(headers, &FORWARDED_PROTO).ok()? {
         None => "http",
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         Some(scheme) if scheme.eq_ignore_ascii_case("http") => "http",
         Some(_) => return None,
     };
-    let host = match first(headers, &FORWARDED_HOST)? {
+    let host = match first(headers, &FORWARDED_HOST).ok()? {
         Some(host) => host,
-        None => first(headers, &HOST)??,
+        None => first(headers, &HOST).ok()??,
     };
-    let prefix = first(headers, &FORWARDED_PREFIX)?.unwrap_or("").trim_end_matches('/');
+    let prefix = first(headers, &FORWARDED_PREFIX).ok()?.unwrap_or("").trim_end_matches('/');
     (is_host(host) && is_path(prefix)).then(|| format!("{scheme}://{host}{prefix}"))
 }
 
-/// The first of the values of a header, which may be a list. `None` is one that is no text.
-fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
-    let Some(value) = headers.get(name) else { return Some(None) };
-    let text = value.to_str().ok()?;
-    Some(text.split(',').next().map(str::trim))
+/// The first of the values of a header, which may be a list, if it is there.
+///
+/// # Errors
+///
+/// When it is no text.
+fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ToStrError> {
+    let text = headers.get(name).map(HeaderValue::to_str).transpose()?;
+    Ok(text.and_then(|text| text.split(',').next()).map(str::trim))
 }
 
 fn is_host(host: &str) -> bool {
@@ -56,7 +60,6 @@ fn is_path(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn url(pairs: &[(&HeaderName, &'static str)]) -> Option<String> {
         let pairs =

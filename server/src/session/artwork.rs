@@ -11,11 +11,10 @@ use protocol::message::{
 };
 use protocol::time::{ServerSpan, ServerTime};
 
-use super::screen::Sight;
+use super::screen::{Sight, Told};
 use crate::fanout::outbox::Outbox;
 use crate::picture::Shape;
 use crate::picture::darkroom::Wish;
-use crate::source::PictureId;
 
 /// How often one channel may ask for a print. It takes some 20 ms to make one.
 const ASK_EVERY: ServerSpan = ServerSpan::from_millis(500);
@@ -31,8 +30,8 @@ pub(super) struct ArtworkRole {
 #[derive(Debug)]
 struct Channel {
     wanted: ArtworkChannel,
-    /// What the client was sent last, if anything: a picture, or none.
-    sent: Option<Option<PictureId>>,
+    /// What the client was sent last, if anything.
+    sent: Option<Told>,
     asked: Option<ServerTime>,
 }
 
@@ -130,15 +129,15 @@ impl Channel {
         // Of artists there are no pictures.
         let shows_album = self.wanted.source == ArtworkSource::Album;
         let picture = sight.picture().filter(|_| shows_album).map(|picture| picture.id);
-        if self.sent == Some(picture) {
+        if self.sent == Some(Told(picture)) {
             return Next::Nothing;
         }
         let Some(id) = picture else {
-            self.sent = Some(None);
+            self.sent = Some(Told(None));
             return Next::Send(Bytes::new());
         };
         if let Some(print) = sight.gallery.print(id, self.shape()) {
-            self.sent = Some(picture);
+            self.sent = Some(Told(picture));
             return Next::Send(print.clone());
         }
         if self.asked.is_some_and(|asked| sight.now - asked < ASK_EVERY) {

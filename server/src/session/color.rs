@@ -2,20 +2,19 @@
 
 use protocol::message::{ColorState, Field, ServerMessage, ServerState};
 
-use super::screen::Sight;
-use crate::source::PictureId;
+use super::screen::{Sight, Told};
 
 /// A client's color role: of which picture, if of any, it was told last.
 #[derive(Debug, Default)]
 pub(super) struct ColorRole {
-    told: Option<Option<PictureId>>,
+    told: Option<Told>,
 }
 
 impl ColorRole {
     /// The message that brings the client up to date, if it is not.
     pub(super) fn follow(&mut self, sight: &Sight<'_>) -> Option<ServerMessage> {
         let picture = sight.picture();
-        let current = picture.map(|picture| picture.id);
+        let current = Told(picture.map(|picture| picture.id));
         if self.told == Some(current) {
             return None;
         }

@@ -12,6 +12,7 @@ use crate::group::View;
 use crate::picture::Picture;
 use crate::picture::darkroom::Wish;
 use crate::picture::gallery::Gallery;
+use crate::source::PictureId;
 
 /// What there is to be seen at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,10 @@ impl Sight<'_> {
         self.view.now_playing.map_or(self.now, |mark| mark.from)
     }
 }
+
+/// Which picture a client was told of, if of any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told(pub(super) Option<PictureId>);
 
 /// The roles, as far as they are active.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ struct Scene {
     sent: Vec<Sent>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a test has few of them")]
 #[derive(Debug)]
 enum Sent {
     Time(UnstampedTimeReply),
