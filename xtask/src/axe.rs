@@ -10,7 +10,7 @@ use crate::shell::{self, Shell};
 /// MPL-2.0; a newer one may find more, so it is pinned.
 const PACKAGE: &str = "axe-core@4.14.1";
 /// One package of half a megabyte.
-const INSTALL_LIMIT: Duration = Duration::from_secs(120);
+const INSTALL_LIMIT: Duration = Duration::from_mins(2);
 
 /// Where the script is; installed below the target folder if need be. `None` where it is not to be had.
 ///
