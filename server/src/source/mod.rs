@@ -395,7 +395,7 @@ pub enum Fault {
     #[error("there is no music in it; {EXPECTED}")]
     NoEntries,
     /// A folder or playlist of which nothing plays.
-    #[error("of what is in it, {count}, nothing can be played; {first}")]
+    #[error("nothing in it can be played, {count} tried; the first is {first}")]
     NonePlays {
         /// How many entries were tried.
         count: usize,

@@ -61,8 +61,9 @@ async fn listen(source: &Path, warning: &str) -> Result<(ServerProcess, Vec<Stri
             Received::Chunk(chunk) => heard.extend(chunk.audio),
             Received::Json(message) if message["type"] == "stream/end" => break,
             Received::Json(message) => {
-                let title = message["payload"]["metadata"]["title"].as_str();
-                titles.extend(title.map(str::to_owned));
+                let title = message["payload"]["metadata"]["title"].as_str().map(str::to_owned);
+                // At the end it is told once more, with a progress that stands still.
+                titles.extend(title.filter(|title| titles.last() != Some(title)));
             }
             end => bail!("{end:?}"),
         }

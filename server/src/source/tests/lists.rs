@@ -97,7 +97,7 @@ fn a_folder_in_which_nothing_plays_is_refused() {
     folder.write("a.mp3", b"");
     folder.write("b.wav", b"no music");
     let message = refusal(directory(folder.path()));
-    assert!(message.contains("of what is in it, 2, nothing can be played"), "{message}");
+    assert!(message.contains("nothing in it can be played, 2 tried; the first is "), "{message}");
     assert!(message.contains("a.mp3: the file is empty"), "{message}");
     assert!(refusal(directory(&folder.path().join("gone"))).contains("there is no such file"));
 }
