@@ -188,14 +188,14 @@ fn connect(address: &Address, connected: &impl Fn(TcpStream)) -> Result<Connecti
         let tls = |error: rustls::Error| Trouble::Unreachable(error.to_string());
         let mut client = ClientConnection::new(Arc::new(client_config()?), name).map_err(tls)?;
         let mut stream = stream;
-        client.complete_io(&mut stream).map_err(of_handshake)?;
+        client.complete_io(&mut stream).map_err(|error| of_handshake(&error))?;
         return Ok(Connection::Secure(Box::new(StreamOwned::new(client, stream))));
     }
     Err(last)
 }
 
 /// What a failed handshake means.
-fn of_handshake(error: io::Error) -> Trouble {
+fn of_handshake(error: &io::Error) -> Trouble {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => Trouble::Certificate(why.to_string()),
         _ => Trouble::Unreachable(error.to_string()),

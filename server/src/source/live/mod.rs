@@ -37,11 +37,12 @@ mod producer;
 mod raw;
 mod shared;
 mod tap;
-#[cfg(test)]
-mod tests;
 mod titles;
 mod trouble;
 mod varispeed;
+
+#[cfg(test)]
+mod tests;
 
 /// How streams are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
