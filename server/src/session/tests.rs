@@ -33,7 +33,7 @@ enum Sent {
     Time(UnstampedTimeReply),
     Message(ServerMessage),
     Audio(ServerTime, WireFormat),
-    Binary(u8),
+    Binary,
     Ping,
     Close(Close),
 }
@@ -86,7 +86,7 @@ impl Scene {
                 Output::TimeReply(reply) => Sent::Time(reply),
                 Output::Message(message) => Sent::Message(message),
                 Output::Audio(chunk, format) => Sent::Audio(chunk.play_at(), format),
-                Output::Binary(message) => Sent::Binary(message[0]),
+                Output::Binary(_) => Sent::Binary,
                 Output::Ping => Sent::Ping,
                 Output::Close(close) => Sent::Close(close),
             };
@@ -94,7 +94,7 @@ impl Scene {
                 Sent::Time(_) => "server/time",
                 Sent::Message(message) => message.type_name(),
                 Sent::Audio(..) => "audio",
-                Sent::Binary(_) => "binary",
+                Sent::Binary => "binary",
                 Sent::Ping => "ping",
                 Sent::Close(_) => "close",
             });
