@@ -159,6 +159,7 @@ impl Player {
                 supported_commands: COMMANDS.to_vec(),
             }),
             party_support: Some(self.config.party.clone()),
+            ..ClientHello::default()
         };
         self.send(hello);
     }

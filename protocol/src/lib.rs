@@ -8,7 +8,7 @@
 //! | [`time`] | points and spans of time, one type for each clock |
 //! | [`audio`] | formats, frame indices, and the timeline that maps frames to server time |
 //! | [`role`] | versioned role names |
-//! | [`binary`] | binary messages: audio chunks |
+//! | [`binary`] | binary messages: audio chunks, pictures, figures of the sound |
 //! | [`message`] | JSON messages, both directions |
 //! | [`envelope`] | offset and drift of the server's clock, from the fastest messages both ways |
 //! | [`time_filter`] | offset and drift between two clocks, from readings with known error bounds |

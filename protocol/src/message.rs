@@ -4,6 +4,8 @@
 //! unknown types are ignored, and state objects are deltas: an absent field is unchanged, `null` clears
 //! it, which [`Field`] keeps apart.
 
+mod artwork;
+mod color;
 mod controller;
 mod core;
 mod field;
@@ -11,6 +13,7 @@ mod metadata;
 mod party;
 mod player;
 mod stream;
+mod visualizer;
 
 use std::borrow::Cow;
 
@@ -19,6 +22,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+pub use self::artwork::{
+    ARTWORK_CHANNELS_MAX, ArtworkChannel, ArtworkRequest, ArtworkSource, ArtworkStream,
+    ArtworkStreamChannel, ArtworkSupport, ImageFormat,
+};
+pub use self::color::{ColorState, Rgb};
 pub use self::controller::{ControllerCommand, ControllerState, Repeat};
 pub use self::core::{
     ClientCommand, ClientGoodbye, ClientHello, ClientState, ClientTimeRequest, ConnectionReason,
@@ -33,6 +41,9 @@ pub use self::party::{
 pub use self::player::{PlayerCommand, PlayerCommandName, PlayerState, PlayerSupport};
 pub use self::stream::{
     FormatRequest, StreamClear, StreamEnd, StreamFormat, StreamRequestFormat, StreamStart,
+};
+pub use self::visualizer::{
+    Scale, SpectrumShape, VisualizerRequest, VisualizerStream, VisualizerSupport, VisualizerType,
 };
 
 /// Protocol version in both hellos.

@@ -12,14 +12,18 @@ use std::fs;
 use std::path::PathBuf;
 
 use protocol::audio::{AudioFormat, Codec};
-use protocol::binary::{AudioChunk, BinaryMessage, begin_audio_chunk};
+use protocol::binary::{
+    Artwork, AudioChunk, Bands, BinaryMessage, Figure, VisualizerFrame, begin_audio_chunk,
+};
 use protocol::message::{
-    ClientCommand, ClientGoodbye, ClientHello, ClientMessage, ClientState, ClientTimeRequest,
-    ConnectionReason, ControllerCommand, ControllerState, DeviceInfo, Field, FormatRequest,
-    GoodbyeReason, GroupUpdate, Metadata, OperationalState, PlaybackState, PlayerCommand,
-    PlayerCommandName, PlayerState, PlayerSupport, Progress, Repeat, ServerCommand, ServerHello,
-    ServerMessage, ServerState, ServerTimeReply, StreamClear, StreamEnd, StreamFormat,
-    StreamRequestFormat, StreamStart,
+    ArtworkChannel, ArtworkRequest, ArtworkSource, ArtworkStream, ArtworkStreamChannel,
+    ArtworkSupport, ClientCommand, ClientGoodbye, ClientHello, ClientMessage, ClientState,
+    ClientTimeRequest, ColorState, ConnectionReason, ControllerCommand, ControllerState,
+    DeviceInfo, Field, FormatRequest, GoodbyeReason, GroupUpdate, ImageFormat, Metadata,
+    OperationalState, PlaybackState, PlayerCommand, PlayerCommandName, PlayerState, PlayerSupport,
+    Progress, Repeat, Scale, ServerCommand, ServerHello, ServerMessage, ServerState,
+    ServerTimeReply, SpectrumShape, StreamClear, StreamEnd, StreamFormat, StreamRequestFormat,
+    StreamStart, VisualizerRequest, VisualizerStream, VisualizerSupport, VisualizerType,
 };
 use protocol::time::{ClientTime, ServerTime};
 use serde_json::Value;
@@ -129,11 +133,7 @@ fn malformed_messages_are_named_in_the_error() {
 
 #[test]
 fn the_audio_chunk_is_laid_out_as_the_golden_file_says() {
-    let hex = fs::read_to_string(folder().join("audio_chunk.hex")).expect("the chunk is there");
-    let bytes: Vec<u8> = hex
-        .split_ascii_whitespace()
-        .map(|byte| u8::from_str_radix(byte, 16).expect("two hex digits"))
-        .collect();
+    let bytes = hex("audio_chunk");
     let play_at = ServerTime::from_micros(45_250_000);
     // Three frames, left and right: little-endian, unlike the header.
     let samples: [i16; 6] = [1, -1, -32_768, 32_767, 0x1234, -21_555];
@@ -146,6 +146,48 @@ fn the_audio_chunk_is_laid_out_as_the_golden_file_says() {
     let mut written = begin_audio_chunk(play_at, audio.len());
     written.extend_from_slice(&audio);
     assert_eq!(written, bytes);
+}
+
+#[test]
+fn pictures_are_laid_out_as_the_golden_files_say() {
+    let show_at = ServerTime::from_micros(45_250_000);
+    for (name, channel, image) in
+        [("artwork", 1, &[0xff, 0xd8, 0xff, 0xe0][..]), ("artwork_cleared", 3, &[])]
+    {
+        let artwork = Artwork { channel, show_at, image };
+        let bytes = hex(name);
+        assert_eq!(BinaryMessage::decode(&bytes), Ok(BinaryMessage::Artwork(artwork)), "{name}");
+        assert_eq!(artwork.encode(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn figures_of_the_sound_are_laid_out_as_the_golden_files_say() {
+    let at = ServerTime::from_micros(45_250_000);
+    let bands = [0x12, 0x34, 0x00, 0x01, 0xff, 0xff];
+    for (name, figure) in [
+        ("visualizer_loudness", Figure::Loudness(0xabcd)),
+        ("visualizer_beat", Figure::Beat { downbeat: true }),
+        ("visualizer_f_peak", Figure::FPeak { hz: 440, amplitude: 0x8001 }),
+        ("visualizer_spectrum", Figure::Spectrum(Bands(&bands))),
+        ("visualizer_peak", Figure::Peak(200)),
+    ] {
+        let frame = VisualizerFrame { at, figure };
+        let bytes = hex(name);
+        assert_eq!(BinaryMessage::decode(&bytes), Ok(BinaryMessage::Visualizer(frame)), "{name}");
+        assert_eq!(frame.encode(), bytes, "{name}");
+    }
+    assert!(Bands(&bands).levels().eq([0x1234, 1, 0xffff]));
+}
+
+/// A golden file of bytes.
+fn hex(name: &str) -> Vec<u8> {
+    let path = folder().join(format!("{name}.hex"));
+    let hex =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    hex.split_ascii_whitespace()
+        .map(|byte| u8::from_str_radix(byte, 16).expect("two hex digits"))
+        .collect()
 }
 
 fn folder() -> PathBuf {
@@ -193,6 +235,8 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                     buffer_capacity: 1_572_864,
                     supported_commands: vec![PlayerCommandName::Volume, PlayerCommandName::Mute],
                 }),
+                artwork_support: None,
+                visualizer_support: None,
                 party_support: None,
             },
         ),
@@ -205,6 +249,8 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                 supported_roles: strings(&["metadata@v1"]),
                 device_info: None,
                 player_support: None,
+                artwork_support: None,
+                visualizer_support: None,
                 party_support: None,
             },
         ),
@@ -227,10 +273,71 @@ fn hellos() -> Vec<(&'static str, ClientHello)> {
                     buffer_capacity: 2_000_000,
                     supported_commands: vec![PlayerCommandName::Mute],
                 }),
+                artwork_support: Some(ArtworkSupport {
+                    channels: vec![ArtworkChannel {
+                        format: ImageFormat::Bmp,
+                        media_width: 64,
+                        media_height: 64,
+                        ..channel()
+                    }],
+                }),
+                visualizer_support: None,
                 party_support: None,
             },
         ),
     ]
+}
+
+/// Hellos of clients that show something.
+fn screens() -> Vec<(&'static str, ClientHello)> {
+    vec![
+        (
+            "client_hello.screen",
+            ClientHello {
+                client_id: "wall".into(),
+                name: "Wall".into(),
+                version: 1,
+                supported_roles: strings(&["artwork@v1", "color@v1", "visualizer@v1"]),
+                device_info: None,
+                player_support: None,
+                artwork_support: Some(ArtworkSupport { channels: vec![channel()] }),
+                visualizer_support: Some(VisualizerSupport {
+                    types: vec![VisualizerType::Loudness, VisualizerType::FPeak],
+                    buffer_capacity: 65_536,
+                    rate_max: 30,
+                    spectrum: Some(spectrum()),
+                }),
+                party_support: None,
+            },
+        ),
+        (
+            "client_hello.screen_of_another_generation",
+            ClientHello {
+                client_id: "wall".into(),
+                name: "Wall".into(),
+                version: 1,
+                supported_roles: strings(&["visualizer@v1"]),
+                device_info: None,
+                player_support: None,
+                artwork_support: None,
+                visualizer_support: None,
+                party_support: None,
+            },
+        ),
+    ]
+}
+
+fn channel() -> ArtworkChannel {
+    ArtworkChannel {
+        source: ArtworkSource::Album,
+        format: ImageFormat::Jpeg,
+        media_width: 480,
+        media_height: 320,
+    }
+}
+
+fn spectrum() -> SpectrumShape {
+    SpectrumShape { n_disp_bins: 32, scale: Scale::Mel, f_min: 40, f_max: 16_000 }
 }
 
 fn client_states() -> Vec<(&'static str, ClientState)> {
@@ -288,7 +395,8 @@ fn controller_commands() -> Vec<(&'static str, ControllerCommand)> {
 
 fn client_messages() -> Vec<(&'static str, ClientMessage)> {
     let time = |micros| ClientTimeRequest { client_transmitted: ClientTime::from_micros(micros) };
-    let request = |player| StreamRequestFormat { player: Some(player) };
+    let request =
+        |player| StreamRequestFormat { player: Some(player), ..StreamRequestFormat::default() };
     let mut all: Vec<(&'static str, ClientMessage)> = vec![
         ("client_time", time(8_123_456_789_012).into()),
         ("client_time.payload_first", time(-5).into()),
@@ -306,6 +414,31 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
             "stream_request_format.partial",
             request(FormatRequest { bit_depth: Some(16), ..FormatRequest::default() }).into(),
         ),
+        (
+            "stream_request_format.artwork",
+            StreamRequestFormat {
+                artwork: Some(ArtworkRequest {
+                    channel: 1,
+                    media_width: Some(96),
+                    media_height: Some(96),
+                    ..ArtworkRequest::default()
+                }),
+                ..StreamRequestFormat::default()
+            }
+            .into(),
+        ),
+        (
+            "stream_request_format.visualizer",
+            StreamRequestFormat {
+                visualizer: Some(VisualizerRequest {
+                    types: Some(vec![VisualizerType::Spectrum, VisualizerType::Beat]),
+                    rate_max: None,
+                    spectrum: Some(SpectrumShape { scale: Scale::Log, ..spectrum() }),
+                }),
+                ..StreamRequestFormat::default()
+            }
+            .into(),
+        ),
         ("client_goodbye", ClientGoodbye { reason: GoodbyeReason::UserRequest }.into()),
         (
             "client_goodbye.another_server",
@@ -313,7 +446,7 @@ fn client_messages() -> Vec<(&'static str, ClientMessage)> {
         ),
         ("client_goodbye.newer", ClientGoodbye { reason: GoodbyeReason::Other }.into()),
     ];
-    all.extend(hellos().into_iter().map(|(name, hello)| (name, hello.into())));
+    all.extend(hellos().into_iter().chain(screens()).map(|(name, hello)| (name, hello.into())));
     all.extend(client_states().into_iter().map(|(name, state)| (name, state.into())));
     all.extend(controller_commands().into_iter().map(|(name, command)| {
         let command = ClientCommand { controller: Some(command), party: None };
@@ -384,6 +517,36 @@ fn metadata() -> Vec<(&'static str, Metadata)> {
     ]
 }
 
+fn colors() -> Vec<(&'static str, ColorState)> {
+    let timestamp = ServerTime::from_micros(45_000_000);
+    vec![
+        (
+            "server_state.color",
+            ColorState {
+                timestamp,
+                background_dark: Field::Value([18, 24, 32]),
+                background_light: Field::Value([230, 236, 240]),
+                primary: Field::Value([70, 100, 140]),
+                accent: Field::Value([220, 120, 40]),
+                on_dark: Field::Value([240, 200, 170]),
+                on_light: Field::Value([90, 50, 20]),
+            },
+        ),
+        (
+            "server_state.color_cleared",
+            ColorState {
+                timestamp,
+                background_dark: Field::Null,
+                background_light: Field::Null,
+                primary: Field::Null,
+                accent: Field::Null,
+                on_dark: Field::Null,
+                on_light: Field::Absent,
+            },
+        ),
+    ]
+}
+
 fn controller_states() -> Vec<(&'static str, ControllerState)> {
     vec![
         (
@@ -418,6 +581,7 @@ fn streams() -> Vec<(&'static str, ServerMessage)> {
             StreamStart {
                 server_transmitted: Some(ServerTime::from_micros(45_200_000)),
                 player: Some(StreamFormat { format: pcm(16), codec_header: None }),
+                ..StreamStart::default()
             }
             .into(),
         ),
@@ -431,10 +595,10 @@ fn streams() -> Vec<(&'static str, ServerMessage)> {
                         "ZkxhQ4AAACISABIAAAAAAAAACsRC8AAAAAAAAAAAAAAAAAAAAAAAAAAA".into(),
                     ),
                 }),
+                ..StreamStart::default()
             }
             .into(),
         ),
-        ("stream_start.artwork_only", StreamStart::default().into()),
         (
             "stream_clear",
             StreamClear {
@@ -446,6 +610,47 @@ fn streams() -> Vec<(&'static str, ServerMessage)> {
         ("stream_clear.all", StreamClear::default().into()),
         ("stream_end", StreamEnd { roles: Some(strings(&["player", "artwork"])) }.into()),
         ("stream_end.all", StreamEnd { roles: None }.into()),
+    ]
+}
+
+fn visual_streams() -> Vec<(&'static str, ServerMessage)> {
+    vec![
+        (
+            "stream_start.artwork_only",
+            StreamStart {
+                artwork: Some(ArtworkStream {
+                    channels: vec![
+                        ArtworkStreamChannel {
+                            source: ArtworkSource::Album,
+                            format: Some(ImageFormat::Jpeg),
+                            width: Some(300),
+                            height: Some(300),
+                        },
+                        ArtworkStreamChannel {
+                            source: ArtworkSource::None,
+                            format: None,
+                            width: None,
+                            height: None,
+                        },
+                    ],
+                }),
+                ..StreamStart::default()
+            }
+            .into(),
+        ),
+        (
+            "stream_start.visualizer",
+            StreamStart {
+                visualizer: Some(VisualizerStream {
+                    types: vec![VisualizerType::Peak, VisualizerType::Spectrum],
+                    rate_max: 30,
+                    tracks_downbeats: Some(false),
+                    spectrum: Some(spectrum()),
+                }),
+                ..StreamStart::default()
+            }
+            .into(),
+        ),
     ]
 }
 
@@ -508,7 +713,7 @@ fn server_messages() -> Vec<(&'static str, ServerMessage)> {
                 .into(),
         ),
     ];
-    all.extend(streams());
+    all.extend(streams().into_iter().chain(visual_streams()));
     all.extend(server_hellos().into_iter().map(|(name, hello)| (name, hello.into())));
     all.extend(metadata().into_iter().map(|(name, metadata)| {
         let state = ServerState { metadata: Some(metadata), ..ServerState::default() };
@@ -516,6 +721,10 @@ fn server_messages() -> Vec<(&'static str, ServerMessage)> {
     }));
     all.extend(controller_states().into_iter().map(|(name, controller)| {
         let state = ServerState { controller: Some(controller), ..ServerState::default() };
+        (name, state.into())
+    }));
+    all.extend(colors().into_iter().map(|(name, color)| {
+        let state = ServerState { color: Some(color), ..ServerState::default() };
         (name, state.into())
     }));
     all.extend(player_commands().into_iter().map(|(name, command)| {

@@ -40,7 +40,7 @@ pub struct Cluster {
 
     /// Be an edge: play no source, but follow the origin at this address, or through a Zenoh router there. Give it more
     /// than once for several ways to it.
-    #[arg(long, value_name = "ENDPOINT", conflicts_with_all = ["sources", "name", "no_loop", "serve_edges", "edges_via"])]
+    #[arg(long, value_name = "ENDPOINT", conflicts_with_all = ["sources", "name", "no_loop", "repeat", "shuffle", "no_replay_gain", "normalize", "serve_edges", "edges_via"])]
     pub edge: Vec<Endpoint>,
 
     /// Be an origin: let edges follow at this address, as `tls/0.0.0.0:7447`.

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use server::announce::Announcement;
 use server::config::Config;
-use server::server::{Server, StartError, join_url, url};
+use server::rights::HostKey;
+use server::server::{Server, StartError};
 #[cfg(feature = "cluster")]
 use server::workers::Coordinator;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise. The decoders' own words are left out: the source says what is
-/// wrong with a file, once and by its name.
-const LOG_FILTER: &str = "info,symphonia=off";
+/// wrong with a file, once and by its name. So do those of who asks for certificates.
+const LOG_FILTER: &str = "info,symphonia=off,rustls_acme=warn";
 
 /// How long stopping may take. Container runtimes kill after ten seconds, people after two.
 const STOP_WITHIN: Duration = Duration::from_millis(1_500);
@@ -77,8 +79,11 @@ fn allow_descriptors(config: &Config) {
     }
 }
 
-async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let (host, show_qr) = (config.host.clone(), config.qr || io::stderr().is_terminal());
+async fn run(mut config: Config) -> anyhow::Result<ExitCode> {
+    if config.host_key.is_none() && !config.follows() {
+        config.host_key = Some(HostKey::random()?);
+    }
+    let asked = config.clone();
     let mut signals = Signals::new()?;
     #[cfg(feature = "cluster")]
     let is_worker = config.cluster.worker;
@@ -98,11 +103,19 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
     };
     let address = server.local_addr();
     let mut stdout = io::stdout();
-    writeln!(stdout, "listening on {}", url(&host, address.port()))?;
+    writeln!(stdout, "listening on {}", asked.entrance().listening(address.port()))?;
     stdout.flush()?;
-    if show_qr && !is_worker {
-        invite(&join_url(&host, address))?;
+    let join_url = asked.entrance().join_url(address);
+    // An edge's host is its origin's.
+    if let Some(key) = asked.host_key.as_ref().filter(|_| !asked.follows()) {
+        // On standard output, as logs are kept and passed around. Who started it may have stopped reading.
+        let _ = writeln!(stdout, "host link: {}", key.link(&join_url));
+        let _ = stdout.flush();
     }
+    if !is_worker && (asked.qr || io::stderr().is_terminal()) {
+        invite(&join_url)?;
+    }
+    let announcement = Announcement::start(&asked, address);
     tokio::select! {
         () = signals.next() => {}
         () = untethered(is_worker) => {}
@@ -116,7 +129,13 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         signals.next().await;
         exit_now();
     });
-    if !server.shutdown(STOP_WITHIN).await {
+    let goodbye = async {
+        if let Some(announcement) = announcement {
+            announcement.take_back().await;
+        }
+    };
+    let (in_order, ()) = tokio::join!(server.shutdown(STOP_WITHIN), goodbye);
+    if !in_order {
         tracing::warn!("stopped without waiting for everyone");
     }
     Ok(ExitCode::SUCCESS)

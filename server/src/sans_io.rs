@@ -17,7 +17,7 @@ use crate::fanout::outbox::Output;
 use crate::group::Group;
 #[cfg(feature = "cluster")]
 use crate::pipeline::REACH_MAX;
-use crate::pipeline::line::Line;
+use crate::pipeline::line::{Line, Turn};
 use crate::session::{Identity, Session};
 use crate::source::Source;
 
@@ -40,7 +40,11 @@ impl Party {
             source,
             line: Line::default(),
             hub: Hub::new(
-                Identity { server_id: name.to_owned(), name: name.to_owned() },
+                Identity {
+                    server_id: name.to_owned(),
+                    name: name.to_owned(),
+                    ..Identity::default()
+                },
                 Group::new(name.to_owned(), name.to_owned()),
             ),
             accepted: AtomicU64::new(0),
@@ -64,7 +68,11 @@ impl Party {
     /// Makes audio until it reaches as far ahead of `now` as it should. Call it every few chunks' time.
     pub fn advance(&mut self, now: ServerTime) {
         while self.has_more && self.line.ahead(now).is_none() {
-            self.has_more = self.line.turn(self.source.as_mut(), &self.hub, || now);
+            let turn = self.line.turn(self.source.as_mut(), &self.hub, || now);
+            self.has_more = turn != Turn::Over;
+            if turn == Turn::Wait {
+                return;
+            }
         }
     }
 
@@ -131,6 +139,7 @@ impl Connection {
             }
             Output::Message(message) => Next::Text(message.encode()),
             Output::Audio(chunk, format) => Next::Binary(chunk.message(format)),
+            Output::Binary(message) => Next::Binary(message),
             // Not passed on: what the client says is sign of life enough.
             Output::Ping => self.poll(now, house),
             Output::Close(close) => Next::Close(close.code, close.reason),

@@ -16,17 +16,19 @@ use tokio::time::timeout;
 use crate::app::{self, App};
 #[cfg(feature = "cluster")]
 use crate::cluster::{ClusterError, UplinkError};
-use crate::config::Config;
+use crate::config::{Config, PublicUrl};
 use crate::fanout::count::Roster;
 use crate::http::accept::{self, Door};
+pub use crate::http::entrance::url;
 pub use crate::http::gate::connections_max;
 use crate::http::gate::{Gate, Limits};
-pub use crate::http::join_url::{join_url, url};
 use crate::http::origins::Origins;
 use crate::http::socket::dispatcher::Dispatcher;
+use crate::picture::darkroom::Darkroom;
 use crate::session::Identity;
 use crate::source::{self, Source, SourceError};
 use crate::studio::{Studio, Venue};
+use crate::visual::observatory::Observatory;
 
 /// Connections to the port of those who run the server: a few programs that look now and then.
 const OPS_LIMITS: Limits = Limits { listeners: 0, per_address: 100 };
@@ -48,6 +50,10 @@ pub enum StartError {
         /// The system's word.
         error: io::Error,
     },
+    /// Connections cannot be encrypted.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] crate::http::tls::TlsError),
     /// The options for more than one process do not fit together, or the world.
     #[cfg(feature = "cluster")]
     #[error(transparent)]
@@ -152,21 +158,28 @@ impl Server {
             }
             None => None,
         };
-        let Venue { hub, demand, clock, metrics } = studio.venue.clone();
         let (shutdown, told) = watch::channel(false);
+        #[cfg(feature = "tls")]
+        let tls = config.tls.open(address.port(), &told)?;
+        let Venue { hub, demand, clock, metrics, control } = studio.venue.clone();
         let (alive, connections) = mpsc::channel(1);
         let gate = Arc::new(Gate::new(Limits {
             listeners: config.max_listeners,
             per_address: config.max_per_address,
         }));
+        let darkroom = Darkroom::open(&hub).map_err(StartError::Thread)?;
+        let observatory = Observatory::open(&hub, clock.clone()).map_err(StartError::Thread)?;
         let state = Arc::new(App {
             gate: Arc::clone(&gate),
-            origins: Origins::new(&config.allow_origins),
+            origins: origins(&config),
             dispatcher: Dispatcher::start(&hub, &clock, &told),
+            darkroom,
+            observatory,
             hub,
             roster: Arc::new(Roster::new(demand)),
             clock,
             metrics,
+            control,
             accepted: AtomicU64::new(0),
             shutdown: told.clone(),
             _alive: alive,
@@ -174,10 +187,15 @@ impl Server {
         if let Some(ops) = ops {
             let gate = Arc::new(Gate::new(OPS_LIMITS));
             let routes = app::ops(Arc::clone(&state));
-            tokio::spawn(accept::serve(ops, Door { gate, metrics: None }, routes, told.clone()));
+            tokio::spawn(accept::serve(ops, Door::open(gate), routes, told.clone()));
         }
-        let routes = app::app(Arc::clone(&state), config.ops_port.is_none());
-        let door = Door { gate, metrics: Some(Arc::clone(&state.metrics)) };
+        let routes = app::app(Arc::clone(&state), config.base_path, config.ops_port.is_none());
+        let door = Door {
+            metrics: Some(Arc::clone(&state.metrics)),
+            #[cfg(feature = "tls")]
+            tls,
+            ..Door::open(gate)
+        };
         let http = tokio::spawn(accept::serve(listener, door, routes, told));
         Ok(Self { address, shutdown, http, connections, studio })
     }
@@ -207,14 +225,21 @@ impl Server {
 
 /// Opens the sources.
 pub(crate) async fn open_sources(config: &Config) -> Result<Box<dyn Source>, StartError> {
-    let (sources, looped) = (config.sources.clone(), !config.no_loop);
-    let opened = tokio::task::spawn_blocking(move || source::open(&sources, looped)).await;
+    let (sources, options) = (config.sources.clone(), config.playback());
+    let opened = tokio::task::spawn_blocking(move || source::open(&sources, &options)).await;
     Ok(opened.map_err(|error| StartError::Thread(error.into()))??)
+}
+
+/// The sites whose pages may listen, besides this server itself.
+fn origins(config: &Config) -> Origins {
+    let public = config.public_url.as_ref().map(PublicUrl::origin);
+    Origins::new(config.allow_origins.iter().map(String::as_str).chain(public))
 }
 
 /// Who this is, at this port.
 pub(crate) fn identity(config: &Config, port: u16) -> Identity {
-    Identity { server_id: server_id(&config.name, port), name: config.name.clone() }
+    let rules = config.rules();
+    Identity { server_id: server_id(&config.name, port), name: config.name.clone(), rules }
 }
 
 /// Binds the port.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 #[cfg(feature = "cluster")]
 use crate::config::Config;
+use crate::control::Control;
 use crate::fanout::demand::Demand;
 use crate::fanout::hub::Hub;
 use crate::group::Group;
@@ -34,6 +35,8 @@ pub(crate) struct Venue {
     pub(crate) clock: PartyClock,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// What is asked of what makes the sound.
+    pub(crate) control: Arc<Control>,
 }
 
 impl Venue {
@@ -44,6 +47,7 @@ impl Venue {
             demand: Arc::default(),
             clock,
             metrics: Arc::default(),
+            control: Arc::default(),
         }
     }
 }
@@ -103,7 +107,7 @@ impl Studio {
     #[cfg(feature = "cluster")]
     pub(crate) async fn follow(config: &Config, meeting: Meeting) -> Result<Self, StartError> {
         // Until the origin has said who it is.
-        let identity = Identity { server_id: String::new(), name: config.name.clone() };
+        let identity = Identity { name: config.name.clone(), ..Identity::default() };
         let venue = Venue::new(identity, PartyClock::followed());
         let mut known = venue.hub.upheavals();
         let name = host_name();

@@ -4,15 +4,16 @@
 //! Shared by the fuzzer (`tests/fuzz`) and by the replay of its corpus (`tests/tests/corpus.rs`).
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use player_wasm::output_clock::DeviceReading;
 use player_wasm::player::{Config, Disconnect, Output, Player};
 use player_wasm::stats::OutputKind;
 use protocol::binary::BinaryMessage;
-use protocol::message::{ClientMessage, ServerMessage};
+use protocol::message::{ClientMessage, Repeat, ServerMessage};
 use protocol::time::{ClientSpan, ClientTime, ServerSpan, ServerTime};
 use server::sans_io::{Next, Party};
-use server::source::{self, SourceSpec};
+use server::source::{self, Jump, Options, Read, SourceSpec};
 
 /// Most that a session or a player may hand out in one go. A lead's worth of the shortest chunks is far below.
 const OUTPUTS_MAX: usize = 10_000;
@@ -53,7 +54,10 @@ pub(crate) fn binary_message(data: &[u8]) {
 
 /// A client's messages, a line each; a line's length is the time that passes before it, in ms.
 pub(crate) fn session(data: &[u8]) {
-    let Ok(metronome) = source::open(&[SourceSpec::Metronome], true) else { return };
+    let Ok(metronome) = source::open(&[SourceSpec::Metronome], &Options::repeating(Repeat::All))
+    else {
+        return;
+    };
     let mut party = Party::new("fuzzed", metronome);
     let mut now = ServerTime::from_micros(1_000_000);
     party.advance(now);
@@ -137,12 +141,18 @@ pub(crate) fn media(data: &[u8]) {
     if file.write_all(data).is_err() {
         return;
     }
-    let Ok(mut source) = source::open(&[SourceSpec::File(file.path().into())], false) else {
+    let specs = [SourceSpec::File(file.path().into())];
+    let Ok(mut source) = source::open(&specs, &Options::default()) else {
         return;
     };
     for _ in 0..BLOCKS_MAX {
-        let Ok(Some(pcm)) = source.read() else { return };
+        let heard = source.run().number;
+        let Ok(Read::Pcm(pcm)) = source.read(Duration::ZERO) else { return };
         assert!(pcm.samples.iter().all(|sample| sample.is_finite()), "no number");
-        let _ = source.track();
+        // To somewhere, by what has been heard.
+        if pcm.samples.len().is_multiple_of(3) {
+            let position_ms = pcm.samples.len() as u64;
+            let _ = source.jump(Jump::Seek { heard, position_ms });
+        }
     }
 }

@@ -78,6 +78,8 @@ pub struct Hello {
     pub formats: Vec<(&'static str, u8, u32, u8)>,
     /// Bytes that it can hold.
     pub buffer_capacity: u64,
+    /// Asks for the controller and the party role, with this key if there is one.
+    pub controls: Option<Option<&'static str>>,
 }
 
 impl Hello {
@@ -88,6 +90,7 @@ impl Hello {
             client_id: client_id.to_owned(),
             formats: vec![("pcm", 2, 48_000, 16)],
             buffer_capacity: 2_000_000,
+            controls: None,
         }
     }
 
@@ -102,7 +105,7 @@ impl Hello {
             })
             .collect();
         // Payload first: the order of keys is free, and some peers write it so.
-        json!({
+        let mut message = json!({
             "payload": {
                 "client_id": self.client_id,
                 "name": self.client_id,
@@ -115,7 +118,14 @@ impl Hello {
                 },
             },
             "type": "client/hello",
-        })
+        });
+        if let Some(key) = self.controls {
+            let payload = &mut message["payload"];
+            payload["supported_roles"] =
+                json!(["player@v1", "metadata@v1", "controller@v1", "_partyline@v1"]);
+            payload["_partyline@v1_support"] = json!({ "host_key": key });
+        }
+        message
     }
 }
 

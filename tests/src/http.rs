@@ -77,6 +77,21 @@ pub async fn get(port: u16, path: &str) -> Result<Response> {
 ///
 /// When no well-formed response comes in time.
 pub async fn request(port: u16, line: &str, headers: &[(&str, &str)]) -> Result<Response> {
+    send(port, line, headers, "").await
+}
+
+/// `POST` of a text to a path of the server at a port.
+///
+/// # Errors
+///
+/// As [`request`].
+pub async fn post(to: (u16, &str), headers: &[(&str, &str)], body: &str) -> Result<Response> {
+    let length = body.len().to_string();
+    let headers = [headers, &[("Content-Length", &length)]].concat();
+    send(to.0, &format!("POST {}", to.1), &headers, body).await
+}
+
+async fn send(port: u16, line: &str, headers: &[(&str, &str)], body: &str) -> Result<Response> {
     let exchange = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         let mut head =
@@ -87,6 +102,7 @@ pub async fn request(port: u16, line: &str, headers: &[(&str, &str)]) -> Result<
             }
         }
         head.push_str("\r\n");
+        head.push_str(body);
         stream.write_all(head.as_bytes()).await?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await?;

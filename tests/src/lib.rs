@@ -7,6 +7,7 @@ pub mod http;
 pub mod load;
 pub mod plan;
 pub mod process;
+pub mod proxy;
 pub mod signal;
 pub mod sim;
 #[cfg(target_os = "linux")]

@@ -56,15 +56,28 @@ impl ServerProcess {
         Self::start_on(0, args).await
     }
 
+    /// As [`Self::start`], with `stdin` as the server's standard input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_reading<A: AsRef<OsStr>>(args: &[A], stdin: Stdio) -> Result<Self> {
+        Self::spawned(0, args, stdin).await
+    }
+
     /// As [`Self::start`], on a port that is known, for a server that takes the place of another.
     ///
     /// # Errors
     ///
     /// As [`Self::start`].
     pub async fn start_on<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<Self> {
+        Self::spawned(port, args, Stdio::null()).await
+    }
+
+    async fn spawned<A: AsRef<OsStr>>(port: u16, args: &[A], stdin: Stdio) -> Result<Self> {
         let started = Instant::now();
-        let (mut child, mut output) = spawn(port, args)?;
-        let listening = timeout(START_LIMIT, output.line_with("listening on http://")).await;
+        let (mut child, mut output) = spawn(port, args, stdin)?;
+        let listening = timeout(START_LIMIT, output.line_with("listening on http")).await;
         let ready_after = started.elapsed();
         let Ok(Some(line)) = listening else {
             child.start_kill().ok();
@@ -82,7 +95,7 @@ impl ServerProcess {
     /// When it still runs after a generous time.
     pub async fn run<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<Exit> {
         let started = Instant::now();
-        let (child, output) = spawn(port, args)?;
+        let (child, output) = spawn(port, args, Stdio::null())?;
         exit_of(child, output, started, START_LIMIT).await
     }
 
@@ -177,14 +190,15 @@ async fn exit_of(
     Ok(Exit { status: status?, took, stdout, stderr })
 }
 
-fn spawn<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<(Child, Output)> {
+fn spawn<A: AsRef<OsStr>>(port: u16, args: &[A], stdin: Stdio) -> Result<(Child, Output)> {
     let binary = server_binary()?;
+    // On this machine's own address nothing is announced on the network.
     let mut child = Command::new(binary)
         .args(["--host", "127.0.0.1", "--port", &port.to_string()])
         .args(args)
         .env("NO_COLOR", "1")
         .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -196,7 +210,7 @@ fn spawn<A: AsRef<OsStr>>(port: u16, args: &[A]) -> Result<(Child, Output)> {
 
 /// The port after the last colon of the address in a `listening on` line.
 fn port_of(line: &str) -> Option<u16> {
-    let (_, address) = line.split_once("http://")?;
+    let (_, address) = line.split_once("://")?;
     let address = address.split([' ', '/']).next()?;
     address.rsplit_once(':')?.1.parse().ok()
 }
@@ -336,6 +350,7 @@ mod tests {
     fn the_port_is_read_from_every_form_of_address() {
         assert_eq!(port_of("listening on http://127.0.0.1:8927/"), Some(8927));
         assert_eq!(port_of("INFO listening on http://[::1]:80 (all)"), Some(80));
+        assert_eq!(port_of("listening on https://127.0.0.1:443"), Some(443));
         assert_eq!(port_of("listening on http://party.test"), None);
     }
 }

@@ -102,8 +102,8 @@ pub(crate) fn dev(shell: &Shell, options: &[String]) -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let mut server = party_server(shell, &server(shell, "debug"), options)?;
-    // The page comes from trunk's port, which is another site.
-    server.args(["--allow-origin", "*"]);
+    // The page comes from trunk's port, which is another site. Players at home need not see every attempt.
+    server.args(["--allow-origin", "*", "--no-mdns"]);
     let mut trunk = page::trunk(shell, tools.wasm()?);
     // `dist/` holds what the release server embeds, and stays as it is.
     trunk.arg("serve").arg("--dist").arg(shell.target().join("dev-dist"));

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::artwork::ArtworkSupport;
+use super::color::ColorState;
 use super::controller::{ControllerCommand, ControllerState};
-use super::field::known_entries;
+use super::field::{known, known_entries};
 use super::metadata::Metadata;
 use super::party::{PartyCommand, PartyState, PartySupport, SyncReport};
 use super::player::{PlayerCommand, PlayerState, PlayerSupport};
+use super::visualizer::VisualizerSupport;
 use crate::time::{ClientTime, ServerTime};
 
 /// `client/hello`.
@@ -27,6 +30,22 @@ pub struct ClientHello {
     /// What the player role can play; the role does not activate without it.
     #[serde(rename = "player@v1_support", default, skip_serializing_if = "Option::is_none")]
     pub player_support: Option<PlayerSupport>,
+    /// What the artwork role can show; the role does not activate without it.
+    #[serde(
+        rename = "artwork@v1_support",
+        default,
+        deserialize_with = "known",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub artwork_support: Option<ArtworkSupport>,
+    /// What the visualizer role can show; the role does not activate without it.
+    #[serde(
+        rename = "visualizer@v1_support",
+        default,
+        deserialize_with = "known",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub visualizer_support: Option<VisualizerSupport>,
     /// Asks for the party role.
     #[serde(rename = "_partyline@v1_support", default, skip_serializing_if = "Option::is_none")]
     pub party_support: Option<PartySupport>,
@@ -182,6 +201,9 @@ pub struct ServerState {
     /// What can be controlled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controller: Option<ControllerState>,
+    /// The colours of what is playing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<ColorState>,
     /// The party role's state.
     #[serde(rename = "_partyline", default, skip_serializing_if = "Option::is_none")]
     pub party: Option<PartyState>,

@@ -92,3 +92,14 @@ where
             .collect()
     }))
 }
+
+/// Reads an object that may be missing, and takes one that this end does not understand for missing: generations differ in
+/// these, and a role that nobody needs must not cost the connection.
+pub(super) fn known<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::artwork::{ArtworkRequest, ArtworkStream};
+use super::visualizer::{VisualizerRequest, VisualizerStream};
 use crate::audio::{AudioFormat, Codec};
 use crate::time::ServerTime;
 
@@ -14,6 +16,12 @@ pub struct StreamStart {
     /// The player role's stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub player: Option<StreamFormat>,
+    /// The artwork role's channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artwork: Option<ArtworkStream>,
+    /// The visualizer role's stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visualizer: Option<VisualizerStream>,
 }
 
 /// The format of a player's stream.
@@ -72,6 +80,12 @@ pub struct StreamRequestFormat {
     /// The player role's wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub player: Option<FormatRequest>,
+    /// The artwork role's wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artwork: Option<ArtworkRequest>,
+    /// The visualizer role's wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visualizer: Option<VisualizerRequest>,
 }
 
 /// A wish for another format. Absent fields stay as they are.

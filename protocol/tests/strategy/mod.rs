@@ -1,5 +1,7 @@
 //! Arbitrary messages.
 
+mod visual;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -27,7 +29,16 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
             .prop_map(|(state, player, party)| ClientState { state, player, party });
     let command = (option::of(controller_command()), option::of(party_command()))
         .prop_map(|(controller, party)| ClientCommand { controller, party });
-    let request = option::of(format_request()).prop_map(|player| StreamRequestFormat { player });
+    let request = (
+        option::of(format_request()),
+        option::of(visual::artwork_request()),
+        option::of(visual::visualizer_request()),
+    )
+        .prop_map(|(player, artwork, visualizer)| StreamRequestFormat {
+            player,
+            artwork,
+            visualizer,
+        });
     let goodbye = select(vec![
         GoodbyeReason::AnotherServer,
         GoodbyeReason::Shutdown,
@@ -48,8 +59,18 @@ pub(crate) fn client_message() -> impl Strategy<Value = ClientMessage> {
 
 /// Any message of a server.
 pub(crate) fn server_message() -> impl Strategy<Value = ServerMessage> {
-    let state = (option::of(metadata()), option::of(controller_state()), option::of(party_state()))
-        .prop_map(|(metadata, controller, party)| ServerState { metadata, controller, party });
+    let state = (
+        option::of(metadata()),
+        option::of(controller_state()),
+        option::of(visual::color_state()),
+        option::of(party_state()),
+    )
+        .prop_map(|(metadata, controller, color, party)| ServerState {
+            metadata,
+            controller,
+            color,
+            party,
+        });
     let command = option::of(player_command()).prop_map(|player| ServerCommand { player });
     let clear = (option::of(server_time()), option::of(words()))
         .prop_map(|(server_transmitted, roles)| StreamClear { server_transmitted, roles });
@@ -149,6 +170,14 @@ fn key() -> impl Strategy<Value = String> {
         "version",
         "supported_roles",
         "player@v1_support",
+        "artwork@v1_support",
+        "visualizer@v1_support",
+        "artwork",
+        "visualizer",
+        "color",
+        "channels",
+        "types",
+        "spectrum",
         "supported_formats",
         "supported_commands",
         "client_transmitted",
@@ -219,7 +248,12 @@ fn client_hello() -> impl Strategy<Value = ClientHello> {
         },
     );
     let party = option::of(word()).prop_map(|host_key| PartySupport { host_key });
-    let support = (option::of(support), option::of(party));
+    let support = (
+        option::of(support),
+        option::of(visual::artwork_support()),
+        option::of(visual::visualizer_support()),
+        option::of(party),
+    );
     (word(), word(), any::<u32>(), words(), option::of(device), support).prop_map(
         |(client_id, name, version, supported_roles, device_info, support)| ClientHello {
             client_id,
@@ -228,7 +262,9 @@ fn client_hello() -> impl Strategy<Value = ClientHello> {
             supported_roles,
             device_info,
             player_support: support.0,
-            party_support: support.1,
+            artwork_support: support.1,
+            visualizer_support: support.2,
+            party_support: support.3,
         },
     )
 }
@@ -425,8 +461,15 @@ fn player_command() -> impl Strategy<Value = PlayerCommand> {
 fn stream_start() -> impl Strategy<Value = StreamStart> {
     let player = (format(), option::of(word()))
         .prop_map(|(format, codec_header)| StreamFormat { format, codec_header });
-    (option::of(server_time()), option::of(player))
-        .prop_map(|(server_transmitted, player)| StreamStart { server_transmitted, player })
+    let visual = (option::of(visual::artwork_stream()), option::of(visual::visualizer_stream()));
+    (option::of(server_time()), option::of(player), visual).prop_map(
+        |(server_transmitted, player, (artwork, visualizer))| StreamStart {
+            server_transmitted,
+            player,
+            artwork,
+            visualizer,
+        },
+    )
 }
 
 fn group_update() -> impl Strategy<Value = GroupUpdate> {

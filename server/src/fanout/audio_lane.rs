@@ -55,6 +55,8 @@ pub(crate) enum LaneOutput {
     Send(Arc<Chunk>),
     /// The timeline has moved on: tell the client that a stream starts, then ask again.
     Restarted,
+    /// What was sent is not to be heard: tell the client to forget it, then ask again.
+    Cleared,
     /// Nothing to do before this time, or before another chunk is there.
     Wait(Option<ServerTime>, &'static str),
 }
@@ -75,8 +77,12 @@ pub(crate) struct AudioLane {
     /// When in every round chunks are sent.
     turn: ServerSpan,
     skipped: u64,
+    /// The client had no room for more when that was last tried.
+    is_full: bool,
     /// When audio was too late last, and how far ahead the listener was set.
     comeback: Option<(ServerTime, ServerSpan)>,
+    /// How often the ring had been cleared when it was looked at last.
+    cleared: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +104,9 @@ impl AudioLane {
             pace: Bucket::new(BURST, CATCH_UP, now),
             turn,
             skipped: 0,
+            is_full: false,
             comeback: None,
+            cleared: None,
         }
     }
 
@@ -120,8 +128,24 @@ impl AudioLane {
         self.skipped
     }
 
+    /// Whether it has less than the start lead in hand and could take more: nothing that is large may go before its next
+    /// chunk.
+    pub(crate) fn is_short(&self, now: ServerTime) -> bool {
+        let is_behind = self.sent_until.is_none_or(|until| until - now < self.terms.start_lead);
+        is_behind && !self.is_full
+    }
+
     /// The next thing to do at `now`, with the chunks in its format.
     pub(crate) fn poll(&mut self, now: ServerTime, ring: &Ring) -> LaneOutput {
+        if self.cleared.replace(ring.cleared()).is_some_and(|before| before != ring.cleared()) {
+            self.position = None;
+            self.resume = None;
+            if self.sent_until.take().is_some() {
+                self.ledger = Ledger::default();
+                self.pace = Bucket::new(BURST, CATCH_UP, now);
+                return LaneOutput::Cleared;
+            }
+        }
         let Some(mut position) = self.position.or_else(|| self.start(now, ring)) else {
             return LaneOutput::Wait(None, "a chunk far enough ahead");
         };
@@ -185,7 +209,9 @@ impl AudioLane {
             return Some((turn, "the lead"));
         }
         let bytes = chunk.message_bytes(self.terms.format);
-        if let Some(until) = self.ledger.room_at(now, bytes, &self.terms) {
+        let room_at = self.ledger.room_at(now, bytes, &self.terms);
+        self.is_full = room_at.is_some();
+        if let Some(until) = room_at {
             return Some((until, "room in the client's buffer"));
         }
         let until = self.pace.ready_at(now, chunk.duration())?;
@@ -269,7 +295,7 @@ mod tests {
             match lane.poll(now, ring) {
                 LaneOutput::Send(chunk) => sent.push(chunk.play_at()),
                 LaneOutput::Wait(until, why) => return (sent, until, why),
-                LaneOutput::Restarted => panic!("the timeline did not move"),
+                LaneOutput::Restarted | LaneOutput::Cleared => panic!("the timeline did not move"),
             }
         }
     }
@@ -399,7 +425,7 @@ mod tests {
                     ServerSpan::from_micros(CHUNK.as_micros() * 100 / 78)
                 }
                 LaneOutput::Wait(..) => ServerSpan::from_millis(5),
-                LaneOutput::Restarted => panic!("the timeline did not move"),
+                LaneOutput::Restarted | LaneOutput::Cleared => panic!("the timeline did not move"),
             };
         }
         assert!(lane.skipped() > 0);
@@ -459,6 +485,25 @@ mod tests {
         }
         assert!(matches!(lane.poll(at(1_300), &ring), LaneOutput::Restarted));
         assert_eq!(drain(&mut lane, at(1_300), &ring).0, [at(1_550), at(1_600)]);
+    }
+
+    #[test]
+    fn what_was_sent_is_void_once_the_ring_was_cleared() {
+        let mut ring = Ring::default();
+        fill(&mut ring, at(0), at(5_000), at(0));
+        // Room for one chunk only: what was sent has to be forgotten as well.
+        let one = AudioTerms { capacity_bytes: CHUNK_BYTES, ..terms() };
+        let mut lane = AudioLane::new(one, ServerSpan::ZERO, at(0));
+        assert_eq!(drain(&mut lane, at(0), &ring).0, [at(250)]);
+        ring.clear();
+        ring.push(chunk(at(500), 1), at(100));
+        assert!(matches!(lane.poll(at(100), &ring), LaneOutput::Cleared));
+        assert_eq!(drain(&mut lane, at(100), &ring).0, [at(500)]);
+        // Who was sent nothing has nothing to forget.
+        let mut lane = AudioLane::new(terms(), ServerSpan::ZERO, at(600));
+        assert_eq!(drain(&mut lane, at(600), &ring).0, []);
+        ring.clear();
+        assert_eq!(drain(&mut lane, at(600), &ring).0, []);
     }
 
     #[test]

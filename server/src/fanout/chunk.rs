@@ -52,6 +52,11 @@ impl Chunk {
         Self { stamp, frames, cut: None, encoded }
     }
 
+    /// What it is made of, where it was made.
+    pub(crate) fn cut(&self) -> Option<&Cut> {
+        self.cut.as_ref()
+    }
+
     /// When its first frame is heard.
     pub(crate) fn play_at(&self) -> ServerTime {
         self.stamp.play_at

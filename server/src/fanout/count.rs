@@ -86,6 +86,13 @@ pub(crate) struct Registration {
     number: u64,
 }
 
+impl Registration {
+    /// The client's id, and a number that no other registration has.
+    pub(crate) fn name(&self) -> (&str, u64) {
+        (&self.client_id, self.number)
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut entries = self.roster.lock();

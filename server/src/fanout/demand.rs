@@ -81,6 +81,12 @@ impl Demand {
         self.news.notified().await;
     }
 
+    /// Something was asked of whoever makes the sound.
+    pub(crate) fn poke(&self) {
+        self.wake();
+        self.news.notify_one();
+    }
+
     fn wake(&self) {
         if let Some(maker) = self.maker.get() {
             maker.unpark();

@@ -1,26 +1,34 @@
 //! What one connection sends next.
 //!
-//! Pure: it reads no clock and knows no socket. Three lanes, drained in this order:
+//! Pure: it reads no clock and knows no socket. Five lanes, drained in this order:
 //!
 //! 1. time replies, because half of their delay becomes an error of the client's clock;
 //! 2. control messages;
-//! 3. audio, pulled from the ring when the other two are empty.
+//! 3. audio, pulled from the ring when the other two are empty;
+//! 4. figures of the sound, pulled from the reel when no audio is to be sent;
+//! 5. pictures, when that leaves nothing to send and the audio has its start lead: one is a single message, which cannot be
+//!    interrupted.
 //!
 //! Each is bounded. A full time lane forgets its oldest reply, which the client asks for again. Control
 //! state that has been overtaken is replaced by its successor; a control lane that is full all the same
-//! belongs to a client that does not read, and ends its connection. Audio has no queue of its own.
+//! belongs to a client that does not read, and ends its connection. Audio and figures have no queue of their own. A
+//! picture is replaced by the next one of its channel.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use protocol::message::{ServerMessage, StreamFormat, StreamStart, UnstampedTimeReply};
+use bytes::Bytes;
+use protocol::message::{
+    ARTWORK_CHANNELS_MAX, ServerMessage, StreamClear, StreamFormat, StreamStart, UnstampedTimeReply,
+};
 use protocol::time::{ServerSpan, ServerTime};
 
 use super::audio_lane::{AudioLane, AudioTerms, LaneOutput};
 use super::chunk::Chunk;
-use super::ring::Rings;
+use super::stage::Stage;
 use crate::metrics::Leave;
 use crate::pipeline::encoder::WireFormat;
+use crate::visual::lane::{VisualLane, VisualOutput, VisualTerms};
 
 /// Most time replies that wait. A client keeps one probe in flight, in a burst eight.
 const REPLIES_MAX: usize = 16;
@@ -71,6 +79,7 @@ impl Close {
 }
 
 /// What the socket does next.
+#[allow(clippy::large_enum_variant, reason = "handed on at once, one at a time")]
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Stamp this reply and send it.
@@ -79,6 +88,8 @@ pub(crate) enum Output {
     Message(ServerMessage),
     /// Send this chunk in this format.
     Audio(Arc<Chunk>, WireFormat),
+    /// Send this binary message.
+    Binary(Bytes),
     /// Send a ping.
     Ping,
     /// Close, and ask no more.
@@ -88,6 +99,7 @@ pub(crate) enum Output {
 }
 
 /// What goes before chunks that are made already.
+#[allow(clippy::large_enum_variant, reason = "handed on at once, one at a time")]
 #[derive(Debug)]
 pub(crate) enum Urgent {
     /// Stamp this reply and send it.
@@ -114,6 +126,8 @@ pub(crate) struct Outbox {
     replies: VecDeque<UnstampedTimeReply>,
     control: VecDeque<ServerMessage>,
     audio: Option<AudioLane>,
+    figures: Option<VisualLane>,
+    pictures: [Option<Bytes>; ARTWORK_CHANNELS_MAX],
     close: Option<Close>,
     /// Chunks left out since somebody asked.
     skipped: u64,
@@ -176,6 +190,34 @@ impl Outbox {
         self.audio = None;
     }
 
+    /// Starts a stream of figures of the sound, or goes on with a running one under other terms. The caller queues
+    /// `stream/start`.
+    pub(crate) fn start_figures(&mut self, terms: VisualTerms) {
+        match &mut self.figures {
+            Some(lane) => lane.set_terms(terms),
+            None => self.figures = Some(VisualLane::new(terms)),
+        }
+    }
+
+    /// Ends the stream of figures. The caller queues `stream/end`.
+    pub(crate) fn stop_figures(&mut self) {
+        self.figures = None;
+    }
+
+    /// Queues a picture for a channel, the whole message. The one that waits there is overtaken.
+    pub(crate) fn push_picture(&mut self, channel: usize, message: Bytes) {
+        if let Some(place) = self.pictures.get_mut(channel) {
+            *place = Some(message);
+        }
+    }
+
+    /// Forgets the picture that waits for a channel.
+    pub(crate) fn drop_picture(&mut self, channel: usize) {
+        if let Some(place) = self.pictures.get_mut(channel) {
+            *place = None;
+        }
+    }
+
     /// Closes when everything that is queued by now has been sent. Only the first close counts.
     pub(crate) fn close(&mut self, close: Close) {
         self.close.get_or_insert(close);
@@ -209,7 +251,7 @@ impl Outbox {
     }
 
     /// The next thing to do at `now`.
-    pub(crate) fn poll(&mut self, now: ServerTime, rings: &Rings) -> Output {
+    pub(crate) fn poll(&mut self, now: ServerTime, stage: &Stage) -> Output {
         if let Some(reply) = self.replies.pop_front() {
             return Output::TimeReply(reply);
         }
@@ -219,15 +261,40 @@ impl Outbox {
         if let Some(close) = &self.close {
             return Output::Close(close.clone());
         }
+        let audio = match self.poll_audio(now, stage) {
+            Output::Wait(wait) => wait,
+            output => return output,
+        };
+        let figures_at = match self.figures.as_mut().map(|lane| lane.poll(now, &stage.reel)) {
+            None => None,
+            Some(VisualOutput::Send(message)) => return Output::Binary(message.into()),
+            Some(VisualOutput::Cleared) => return Output::Message(clear("visualizer")),
+            Some(VisualOutput::Wait(until)) => Some(until),
+        };
+        if !self.audio.as_ref().is_some_and(|lane| lane.is_short(now))
+            && let Some(picture) = self.pictures.iter_mut().find_map(Option::take)
+        {
+            return Output::Binary(picture);
+        }
+        match figures_at {
+            Some(at) if audio.until.is_none_or(|until| at < until) => {
+                Output::Wait(Wait { until: Some(at), why: "figures of the sound", ..audio })
+            }
+            _ => Output::Wait(audio),
+        }
+    }
+
+    fn poll_audio(&mut self, now: ServerTime, stage: &Stage) -> Output {
         let Some(lane) = &mut self.audio else {
             return Output::Wait(Wait { until: None, for_chunk: false, why: "a message" });
         };
         let skipped = lane.skipped();
-        let output = lane.poll(now, rings.of(lane.format()));
+        let output = lane.poll(now, stage.rings.of(lane.format()));
         self.skipped += lane.skipped() - skipped;
         match output {
             LaneOutput::Send(chunk) => Output::Audio(chunk, lane.format()),
             LaneOutput::Restarted => Output::Message(stream_start(lane.format())),
+            LaneOutput::Cleared => Output::Message(clear("player")),
             LaneOutput::Wait(until, why) => {
                 Output::Wait(Wait { until, for_chunk: until.is_none(), why })
             }
@@ -235,9 +302,13 @@ impl Outbox {
     }
 }
 
+fn clear(role: &str) -> ServerMessage {
+    StreamClear { roles: Some(vec![role.to_owned()]), server_transmitted: None }.into()
+}
+
 fn stream_start(format: WireFormat) -> ServerMessage {
     let format = StreamFormat { format: format.audio_format(), codec_header: None };
-    StreamStart { player: Some(format), server_transmitted: None }.into()
+    StreamStart { player: Some(format), ..StreamStart::default() }.into()
 }
 
 fn is_stream(message: &ServerMessage) -> bool {
@@ -248,11 +319,17 @@ fn is_stream(message: &ServerMessage) -> bool {
 /// Whether a queued message says nothing that `new` does not say better.
 fn overtakes(new: &ServerMessage, queued: &ServerMessage) -> bool {
     match (new, queued) {
-        (ServerMessage::GroupUpdate(_), ServerMessage::GroupUpdate(_))
-        | (ServerMessage::StreamStart(_), ServerMessage::StreamStart(_)) => true,
+        (ServerMessage::GroupUpdate(_), ServerMessage::GroupUpdate(_)) => true,
+        (ServerMessage::StreamStart(new), ServerMessage::StreamStart(queued)) => {
+            new.player.is_some() == queued.player.is_some()
+                && new.artwork.is_some() == queued.artwork.is_some()
+                && new.visualizer.is_some() == queued.visualizer.is_some()
+        }
         (ServerMessage::State(new), ServerMessage::State(queued)) => {
             new.metadata.is_some() == queued.metadata.is_some()
                 && new.controller.is_some() == queued.controller.is_some()
+                && new.color.is_some() == queued.color.is_some()
+                && new.party.is_some() == queued.party.is_some()
         }
         _ => false,
     }
@@ -262,8 +339,16 @@ fn overtakes(new: &ServerMessage, queued: &ServerMessage) -> bool {
 mod tests {
     use super::*;
     use crate::fanout::fixture::{at, fill_all};
+    use crate::group::Group;
+    use crate::session::Identity;
     use protocol::message::{GroupUpdate, PlaybackState, ServerState, StreamEnd};
     use protocol::time::ClientTime;
+
+    fn stage() -> Stage {
+        let identity =
+            Identity { server_id: "s".to_owned(), name: "n".to_owned(), ..Identity::default() };
+        Stage::new(Arc::new(identity), Group::new("g".to_owned(), "n".to_owned()))
+    }
 
     fn reply(number: i64) -> UnstampedTimeReply {
         UnstampedTimeReply {
@@ -286,13 +371,14 @@ mod tests {
     }
 
     /// One word for each thing that comes out at time 0, until there is nothing.
-    fn drain(outbox: &mut Outbox, rings: &Rings) -> Vec<&'static str> {
+    fn drain(outbox: &mut Outbox, stage: &Stage) -> Vec<&'static str> {
         let mut words = Vec::new();
         loop {
-            words.push(match outbox.poll(at(0), rings) {
+            words.push(match outbox.poll(at(0), stage) {
                 Output::TimeReply(_) => "time",
                 Output::Message(message) => message.type_name(),
                 Output::Audio(..) => "audio",
+                Output::Binary(_) => "binary",
                 Output::Close(_) => "close",
                 Output::Ping => "ping",
                 Output::Wait(..) => return words,
@@ -316,32 +402,32 @@ mod tests {
             Some(Urgent::Message(ServerMessage::GroupUpdate(_)))
         ));
         assert!(outbox.poll_urgent().is_none());
-        assert_eq!(drain(&mut outbox, &Rings::default()), ["stream/end", "group/update"]);
+        assert_eq!(drain(&mut outbox, &stage()), ["stream/end", "group/update"]);
     }
 
     #[test]
     fn time_goes_first_then_control_then_audio() {
-        let mut rings = Rings::default();
-        fill_all(&mut rings, at(0), at(350), at(0));
+        let mut stage = stage();
+        fill_all(&mut stage.rings, at(0), at(350), at(0));
         let mut outbox = Outbox::default();
         outbox.push(update(PlaybackState::Playing));
         outbox.start_audio(terms(), at(0));
         outbox.push_time_reply(reply(1));
         let words = ["time", "group/update", "stream/start", "audio", "audio"];
-        assert_eq!(drain(&mut outbox, &rings), words);
+        assert_eq!(drain(&mut outbox, &stage), words);
     }
 
     #[test]
     fn a_time_reply_passes_a_burst_of_audio() {
-        let mut rings = Rings::default();
-        fill_all(&mut rings, at(0), at(5_000), at(0));
+        let mut stage = stage();
+        fill_all(&mut stage.rings, at(0), at(5_000), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
         for _ in 0..5 {
-            assert!(!matches!(outbox.poll(at(0), &rings), Output::Wait(..)));
+            assert!(!matches!(outbox.poll(at(0), &stage), Output::Wait(..)));
         }
         outbox.push_time_reply(reply(1));
-        assert!(matches!(outbox.poll(at(0), &rings), Output::TimeReply(_)));
+        assert!(matches!(outbox.poll(at(0), &stage), Output::TimeReply(_)));
     }
 
     #[test]
@@ -350,8 +436,8 @@ mod tests {
         for number in 0..20 {
             outbox.push_time_reply(reply(number));
         }
-        let rings = Rings::default();
-        let stamps: Vec<i64> = std::iter::from_fn(|| match outbox.poll(at(0), &rings) {
+        let stage = stage();
+        let stamps: Vec<i64> = std::iter::from_fn(|| match outbox.poll(at(0), &stage) {
             Output::TimeReply(reply) => Some(reply.client_transmitted.as_micros()),
             _ => None,
         })
@@ -369,7 +455,7 @@ mod tests {
         outbox.push(StreamEnd::default().into());
         outbox.push(update(PlaybackState::Stopped));
         outbox.push(update(PlaybackState::Playing));
-        let words = drain(&mut outbox, &Rings::default());
+        let words = drain(&mut outbox, &stage());
         assert_eq!(words, ["group/update", "server/state", "stream/end", "group/update"]);
     }
 
@@ -383,51 +469,82 @@ mod tests {
         assert!(!outbox.is_closing());
         outbox.push(StreamEnd::default().into());
         assert!(outbox.is_closing());
-        assert_eq!(drain(&mut outbox, &Rings::default()), ["close"]);
+        assert_eq!(drain(&mut outbox, &stage()), ["close"]);
     }
 
     #[test]
     fn a_close_lets_messages_out_but_no_audio() {
-        let mut rings = Rings::default();
-        fill_all(&mut rings, at(0), at(5_000), at(0));
+        let mut stage = stage();
+        fill_all(&mut stage.rings, at(0), at(5_000), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
         outbox.push_time_reply(reply(1));
         outbox.close(Close::new(close_code::GOING_AWAY, "first"));
         outbox.close(Close::new(close_code::NORMAL, "second"));
-        assert_eq!(drain(&mut outbox, &rings), ["time", "stream/start", "close"]);
-        let Output::Close(close) = outbox.poll(at(0), &rings) else { panic!("not closed") };
+        assert_eq!(drain(&mut outbox, &stage), ["time", "stream/start", "close"]);
+        let Output::Close(close) = outbox.poll(at(0), &stage) else { panic!("not closed") };
         assert_eq!(close.reason, "first");
     }
 
     #[test]
     fn no_chunk_leaves_after_the_stream_has_ended() {
-        let mut rings = Rings::default();
-        fill_all(&mut rings, at(0), at(5_000), at(0));
+        let mut stage = stage();
+        fill_all(&mut stage.rings, at(0), at(5_000), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
-        assert!(matches!(outbox.poll(at(0), &rings), Output::Message(_)));
-        assert!(matches!(outbox.poll(at(0), &rings), Output::Audio(..)));
+        assert!(matches!(outbox.poll(at(0), &stage), Output::Message(_)));
+        assert!(matches!(outbox.poll(at(0), &stage), Output::Audio(..)));
         outbox.stop_audio();
         outbox.push(StreamEnd::default().into());
-        assert_eq!(drain(&mut outbox, &rings), ["stream/end"]);
+        assert_eq!(drain(&mut outbox, &stage), ["stream/end"]);
     }
 
     #[test]
     fn another_format_goes_on_where_the_stream_is() {
-        let mut rings = Rings::default();
-        fill_all(&mut rings, at(0), at(400), at(0));
+        let mut stage = stage();
+        fill_all(&mut stage.rings, at(0), at(400), at(0));
         let mut outbox = Outbox::default();
         outbox.start_audio(terms(), at(0));
-        assert!(matches!(outbox.poll(at(0), &rings), Output::Message(_)));
-        let Output::Audio(first, WireFormat::Pcm16) = outbox.poll(at(0), &rings) else {
+        assert!(matches!(outbox.poll(at(0), &stage), Output::Message(_)));
+        let Output::Audio(first, WireFormat::Pcm16) = outbox.poll(at(0), &stage) else {
             panic!("no chunk of 16 bits");
         };
         outbox.start_audio(AudioTerms { format: WireFormat::Pcm24, ..terms() }, at(0));
-        assert!(matches!(outbox.poll(at(0), &rings), Output::Message(_)));
-        let Output::Audio(second, WireFormat::Pcm24) = outbox.poll(at(0), &rings) else {
+        assert!(matches!(outbox.poll(at(0), &stage), Output::Message(_)));
+        let Output::Audio(second, WireFormat::Pcm24) = outbox.poll(at(0), &stage) else {
             panic!("no chunk of 24 bits");
         };
         assert_eq!(second.play_at(), first.end());
+    }
+
+    #[test]
+    fn a_picture_waits_for_the_audio_and_for_all_that_is_small() {
+        let mut stage = stage();
+        let mut outbox = Outbox::default();
+        outbox.start_audio(terms(), at(0));
+        outbox.push_picture(2, Bytes::from_static(b"old"));
+        outbox.push_picture(2, Bytes::from_static(b"picture"));
+        // There is no sound to send yet, and none in hand.
+        assert_eq!(drain(&mut outbox, &stage), ["stream/start"]);
+        fill_all(&mut stage.rings, at(0), at(5_000), at(0));
+        outbox.push(update(PlaybackState::Playing));
+        outbox.push_time_reply(reply(1));
+        let words = drain(&mut outbox, &stage);
+        assert_eq!((words[0], words[1], words.last()), ("time", "group/update", Some(&"binary")));
+        let chunks = &words[2..words.len() - 1];
+        assert!(chunks.len() >= 20 && chunks.iter().all(|&word| word == "audio"), "{words:?}");
+    }
+
+    #[test]
+    fn the_newest_picture_of_a_channel_is_sent_unless_it_is_dropped() {
+        let stage = stage();
+        let mut outbox = Outbox::default();
+        for (channel, picture) in [(1, &b"old"[..]), (0, b"dropped"), (1, b"new"), (9, b"nowhere")]
+        {
+            outbox.push_picture(channel, Bytes::from_static(picture));
+        }
+        outbox.drop_picture(0);
+        assert!(matches!(outbox.poll(at(0), &stage), Output::Binary(picture) if picture == "new"));
+        assert!(matches!(outbox.poll(at(0), &stage), Output::Wait(_)));
     }
 }

@@ -46,6 +46,7 @@ impl Cursor {
 pub(crate) struct Ring {
     chunks: VecDeque<Arc<Chunk>>,
     dropped: u64,
+    cleared: u64,
 }
 
 impl Ring {
@@ -74,6 +75,12 @@ impl Ring {
     pub(crate) fn clear(&mut self) {
         self.dropped += self.chunks.len() as u64;
         self.chunks.clear();
+        self.cleared += 1;
+    }
+
+    /// How often that has happened. What a listener was sent before is void.
+    pub(crate) fn cleared(&self) -> u64 {
+        self.cleared
     }
 
     /// When the last chunk has been heard; `None` when there is none.

@@ -3,14 +3,17 @@
 //! Pure. Audio is made seconds before it is heard, so everything here carries the time at which it becomes
 //! true, and [`Group::view`] says what is true at a given moment.
 
+mod artwork;
+pub(crate) mod players;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use protocol::message::PlaybackState;
+use protocol::message::{PlaybackState, QueueEntry};
 use protocol::time::ServerTime;
 use serde::{Deserialize, Serialize};
 
-use crate::source::Track;
+use crate::source::{Abilities, Order, Track};
 
 /// Most titles held: the one that is heard and those within the lead. Tracks shorter than the lead divided
 /// by this are too short to read; when full, the newest replaces the one before.
@@ -29,6 +32,24 @@ pub(crate) struct TrackMark {
     pub(crate) progress_ms: u64,
 }
 
+impl TrackMark {
+    /// How much of the track has been heard at `now`, milliseconds.
+    pub(crate) fn progress_at(&self, now: ServerTime) -> u64 {
+        self.progress_ms.saturating_add_signed((now - self.from).as_micros().max(0) / 1_000)
+    }
+}
+
+/// What can be asked of the group now, and what it will play.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offer {
+    /// What the source can do.
+    pub(crate) abilities: Abilities,
+    /// In which order it plays.
+    pub(crate) order: Order,
+    /// The next tracks.
+    pub(crate) next_up: Vec<QueueEntry>,
+}
+
 /// The single group of a party. Everyone is in it.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -44,8 +65,20 @@ pub(crate) struct Group {
 pub(crate) struct Program {
     begun: bool,
     ends: Option<ServerTime>,
+    /// How often what was ahead became void.
+    #[serde(default)]
+    cuts: u64,
+    #[serde(default)]
+    offer: Arc<Offer>,
     /// The newest of those that have begun comes first, then those to come, in order.
     marks: VecDeque<TrackMark>,
+}
+
+impl Program {
+    /// How often what was ahead became void.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts
+    }
 }
 
 /// What is true of a group at one moment.
@@ -55,10 +88,14 @@ pub(crate) struct View<'a> {
     pub(crate) playback: PlaybackState,
     /// The track that is heard; the last one when it has ended.
     pub(crate) now_playing: Option<&'a TrackMark>,
+    /// The track that is heard first, if nothing has been.
+    pub(crate) first: Option<&'a TrackMark>,
     /// When the last frame has been heard, if that is the past.
     pub(crate) ended: Option<ServerTime>,
     /// Whether all that can be done is to wait for who makes the sound.
     pub(crate) waiting: bool,
+    /// What can be asked of it, and what it will play.
+    pub(crate) offer: &'a Arc<Offer>,
     /// When the view will differ, if that is known.
     pub(crate) changes_at: Option<ServerTime>,
 }
@@ -87,6 +124,8 @@ impl Group {
     /// From now on it plays `program`, and who makes the sound is there.
     pub(crate) fn follow(&mut self, mut program: Program) {
         program.marks.truncate(MARKS_MAX);
+        // What was made after a cut may come before the news of it.
+        program.cuts = program.cuts.max(self.program.cuts);
         self.program = program;
         self.away = None;
     }
@@ -111,9 +150,57 @@ impl Group {
         self.program.begun
     }
 
-    /// There is audio now, or soon.
-    pub(crate) fn begin(&mut self) {
+    /// There is audio now, or soon: also after an end or a pause. Returns whether that is news.
+    pub(crate) fn begin(&mut self, now: ServerTime) -> bool {
+        let is_news = !self.program.begun || self.program.ends.is_some();
+        if self.program.ends.is_some() {
+            self.stay(now);
+            self.program.ends = None;
+        }
         self.program.begun = true;
+        is_news
+    }
+
+    /// What was to be heard after `now` is void. The track that is heard stays on screens until another one begins. With
+    /// a position in it, milliseconds, the group stands still there.
+    pub(crate) fn cut(&mut self, now: ServerTime, stops_at: Option<u64>) {
+        self.stay(now);
+        self.program.cuts += 1;
+        if let Some(position_ms) = stops_at {
+            self.program.ends = Some(now);
+            self.program.marks.iter_mut().for_each(|mark| mark.progress_ms = position_ms);
+        }
+    }
+
+    /// There have been so many cuts where the sound is made, the last of them before `now`.
+    pub(crate) fn follow_cuts(&mut self, cuts: u64, now: ServerTime) {
+        self.stay(now);
+        self.program.cuts = cuts;
+    }
+
+    /// How often that has happened.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.program.cuts
+    }
+
+    /// The present track is all that is known, and it is where it is at `now`.
+    fn stay(&mut self, now: ServerTime) {
+        let view = self.view(now);
+        let at = view.ended.unwrap_or(now);
+        let heard = view.now_playing.or(self.program.marks.front()).cloned();
+        self.program.marks = heard
+            .map(|mark| TrackMark { from: now, progress_ms: mark.progress_at(at), ..mark })
+            .into_iter()
+            .collect();
+    }
+
+    /// What can be asked of it, and what it will play. Returns whether that is news.
+    pub(crate) fn offer(&mut self, offer: Offer) -> bool {
+        let is_news = *self.program.offer != offer;
+        if is_news {
+            self.program.offer = Arc::new(offer);
+        }
+        is_news
     }
 
     /// The last frame has been heard at `at`. Only the first call counts.
@@ -135,7 +222,7 @@ impl Group {
 
     /// What is true at `now`.
     pub(crate) fn view(&self, now: ServerTime) -> View<'_> {
-        let Program { begun, ends, marks } = &self.program;
+        let Program { begun, ends, marks, offer, .. } = &self.program;
         let ends = [*ends, self.away].into_iter().flatten().min();
         let ended = ends.filter(|&ends| ends <= now);
         let heard = marks.partition_point(|mark| mark.from <= now);
@@ -149,7 +236,9 @@ impl Group {
             },
             now_playing: heard.checked_sub(1).and_then(|at| marks.get(at)),
             waiting: ended.is_some() && ended == self.away,
+            first: marks.front(),
             ended,
+            offer,
             changes_at: changes.into_iter().flatten().min(),
         }
     }
@@ -179,7 +268,7 @@ mod tests {
     #[test]
     fn a_title_is_true_when_it_is_heard() {
         let mut group = group();
-        group.begin();
+        group.begin(at(0));
         group.mark(mark(1_000, "one"), at(0));
         group.mark(mark(3_000, "two"), at(0));
         let before = group.view(at(999));
@@ -194,7 +283,7 @@ mod tests {
     fn the_party_stops_when_the_last_frame_has_been_heard() {
         let mut group = group();
         assert_eq!(group.view(at(0)).playback, PlaybackState::Stopped);
-        group.begin();
+        group.begin(at(0));
         group.mark(mark(1_000, "one"), at(0));
         group.end(at(5_000));
         group.end(at(9_000));
@@ -203,6 +292,25 @@ mod tests {
         let over = group.view(at(5_000));
         assert_eq!((over.playback, over.ended), (PlaybackState::Stopped, Some(at(5_000))));
         assert_eq!((title(&over), over.changes_at), (Some("one"), None));
+    }
+
+    #[test]
+    fn a_pause_keeps_the_place_and_going_on_takes_it_up() {
+        let mut group = group();
+        group.begin(at(0));
+        group.mark(mark(1_000, "one"), at(0));
+        group.mark(mark(9_000, "two"), at(0));
+        group.cut(at(4_000), Some(3_000));
+        let place = |group: &Group, now| {
+            let view = group.view(now);
+            let mark = view.now_playing.expect("a track");
+            (mark.progress_at(view.ended.unwrap_or(now)), view.playback, view.changes_at)
+        };
+        assert_eq!(place(&group, at(10_000)), (3_000, PlaybackState::Stopped, None));
+        assert_eq!(title(&group.view(at(10_000))), Some("one"));
+        assert!(group.begin(at(60_000)));
+        assert_eq!(place(&group, at(60_000)), (3_000, PlaybackState::Playing, None));
+        assert!(!group.begin(at(60_100)));
     }
 
     #[test]

@@ -14,12 +14,15 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 use super::gate::{Gate, Pass, Refusal};
+#[cfg(feature = "tls")]
+use super::tls::{self, Tls};
 use crate::metrics::Metrics;
 
 /// How long a request's head may take: a phone on a bad network needs a second.
@@ -147,7 +150,8 @@ pub(crate) async fn serve(
                 Ok(pass) => {
                     prepare(&stream);
                     let peer = Peer { address, _pass: Arc::new(pass) };
-                    tokio::spawn(answer(stream, peer, router.clone(), stop.clone()));
+                    let visit = Visit { peer, router: router.clone(), stop: stop.clone() };
+                    door.show_in(stream, visit);
                 }
                 Err(refusal) => door.refuse(&stream, refusal),
             },
@@ -172,27 +176,60 @@ async fn told_or_old(stop: &mut watch::Receiver<bool>) {
     let _ = timeout(OPEN_MAX, told(stop)).await;
 }
 
-/// Answers one connection's requests. A WebSocket goes on without it.
-async fn answer(stream: TcpStream, peer: Peer, router: Router, mut stop: watch::Receiver<bool>) {
-    let address = peer.address;
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), Requests { router, peer })
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => Ok(ended),
-        () = told_or_old(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(FINISH_WITHIN, connection).await
+/// What one connection is answered with.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    peer: Peer,
+    router: Router,
+    /// Becomes true when no more requests are to be taken.
+    stop: watch::Receiver<bool>,
+}
+
+impl Visit {
+    /// Where the connection comes from.
+    #[cfg(feature = "tls")]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.peer.address
+    }
+
+    /// Returns when it is time to stop.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn told(&self) {
+        told(&mut self.stop.clone()).await;
+    }
+
+    /// The same with other answers.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with(self, router: Router) -> Self {
+        Self { router, ..self }
+    }
+
+    /// Answers the connection's requests. A WebSocket goes on without it.
+    pub(crate) async fn answer<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { peer, router, mut stop } = self;
+        let address = peer.address;
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_WITHIN)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), Requests { router, peer })
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => Ok(ended),
+            () = told_or_old(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(FINISH_WITHIN, connection).await
+            }
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%address, %error, "a connection ended"),
+            Err(_) => tracing::debug!(%address, "does not read its answer"),
         }
-    };
-    match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%address, %error, "a connection ended"),
-        Err(_) => tracing::debug!(%address, "does not read its answer"),
     }
 }
 
@@ -234,9 +271,32 @@ fn prepare(stream: &TcpStream) {
 pub(crate) struct Door {
     pub(crate) gate: Arc<Gate>,
     pub(crate) metrics: Option<Arc<Metrics>>,
+    /// How connections are encrypted, if they are.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Door {
+    /// A door without encryption, where nobody is counted.
+    pub(crate) fn open(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            metrics: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Answers a connection that may come in.
+    fn show_in(&self, stream: TcpStream, visit: Visit) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = self.tls.clone() {
+            tokio::spawn(tls::greet(tls, stream, visit));
+            return;
+        }
+        tokio::spawn(visit.answer(stream));
+    }
+
     fn refuse(&self, stream: &TcpStream, refusal: Refusal) {
         if self.metrics.as_ref().is_some_and(|metrics| metrics.refuse(refusal.into())) {
             tracing::warn!("refused a connection: {}; more are counted only", refusal.in_words());

@@ -29,7 +29,7 @@ struct Asset {
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// For a name with a hash: it never means anything else.
-const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+pub(crate) const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// For a name that stays: ask every time, which costs a `304` and no body.
 const CACHE_ASK: &str = "no-cache";

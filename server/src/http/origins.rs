@@ -14,9 +14,9 @@ pub(crate) struct Origins {
 
 impl Origins {
     /// As written by a person: `https://radio.example`, or `*` for all.
-    pub(crate) fn new(allowed: &[String]) -> Self {
-        let as_browsers_do = |origin: &String| origin.trim_end_matches('/').to_ascii_lowercase();
-        Self { allowed: allowed.iter().map(as_browsers_do).collect() }
+    pub(crate) fn new<'a>(allowed: impl IntoIterator<Item = &'a str>) -> Self {
+        let as_browsers_do = |origin: &str| origin.trim_end_matches('/').to_ascii_lowercase();
+        Self { allowed: allowed.into_iter().map(as_browsers_do).collect() }
     }
 
     /// Whether a request comes from a page that may. Programs that are no browsers name no page.
@@ -24,8 +24,11 @@ impl Origins {
         let Some(origin) = headers.get(ORIGIN) else { return true };
         // What is no text is no site's name.
         let Ok(origin) = origin.to_str().map(str::to_ascii_lowercase) else { return false };
-        let mut hosts =
-            [HOST, FORWARDED_HOST].into_iter().filter_map(|name| headers.get(name)?.to_str().ok());
+        // Each of several proxies may have added what it was asked for.
+        let mut hosts = [HOST, FORWARDED_HOST]
+            .into_iter()
+            .filter_map(|name| headers.get(name)?.to_str().ok())
+            .flat_map(|hosts| hosts.split(',').map(str::trim));
         let site = origin.split_once("://").map(|(_, site)| site);
         hosts.any(|host| site.is_some_and(|site| site.eq_ignore_ascii_case(host)))
             || self.allowed.iter().any(|allowed| allowed == "*" || *allowed == origin)
@@ -45,8 +48,8 @@ mod tests {
     #[test]
     fn own_pages_and_programs_may_others_must_be_named() {
         let none = Origins::default();
-        let named = Origins::new(&["https://Radio.example/".to_owned()]);
-        let all = Origins::new(&["*".to_owned()]);
+        let named = Origins::new(["https://Radio.example/"]);
+        let all = Origins::new(["*"]);
         let own = headers(&[(HOST, "party.test:8927"), (ORIGIN, "http://Party.test:8927")]);
         let other = headers(&[(HOST, "party.test:8927"), (ORIGIN, "https://radio.example")]);
         let other_port = headers(&[(HOST, "party.test:8927"), (ORIGIN, "http://party.test:80")]);
@@ -55,7 +58,13 @@ mod tests {
             (FORWARDED_HOST, "party.example"),
             (ORIGIN, "https://party.example"),
         ]);
+        let proxied_twice = headers(&[
+            (HOST, "127.0.0.1:8927"),
+            (FORWARDED_HOST, "party.example, inner.example:8080"),
+            (ORIGIN, "https://party.example"),
+        ]);
         for (request, by) in [
+            (&proxied_twice, [true, true, true]),
             (&HeaderMap::new(), [true, true, true]),
             (&own, [true, true, true]),
             (&proxied, [true, true, true]),

@@ -54,6 +54,13 @@ impl Chunker {
         (!self.samples.is_empty()).then(|| self.take(self.samples.len()))
     }
 
+    /// Forgets what has not been handed out. Its frames are counted all the same: no index is used twice.
+    pub(crate) fn clear(&mut self) {
+        self.first += frames(&self.samples);
+        self.samples.clear();
+        self.resolution_bits = 0;
+    }
+
     fn take(&mut self, length: usize) -> Cut {
         let samples: Box<[f32]> = self.samples.drain(..length).collect();
         let cut =

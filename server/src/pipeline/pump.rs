@@ -11,7 +11,7 @@ use std::time::Duration;
 use protocol::time::ServerClock;
 use tokio::sync::oneshot;
 
-use super::line::Line;
+use super::line::{Line, Turn};
 use crate::host_clock;
 use crate::source::Source;
 use crate::studio::Venue;
@@ -19,6 +19,10 @@ use crate::studio::Venue;
 /// Longest sleep. The clock it waits for and the one that wakes it differ in rate by a few hundred ppm at
 /// most; looking again after a second makes that nothing.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Longest wait for a source that has nothing yet. It wakes the thread when something comes; without that, silence has to be
+/// made in time.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The running pump.
 #[derive(Debug)]
@@ -74,10 +78,18 @@ impl Drop for Pump {
 }
 
 fn run(mut source: Box<dyn Source>, mut line: Line, venue: &Venue, stop: &AtomicBool) {
-    let Venue { hub, demand, metrics, .. } = venue;
+    let Venue { hub, demand, metrics, control, .. } = venue;
+    source.wake(thread::current());
+    line.tell(source.as_ref(), hub);
     while !stop.load(Ordering::Acquire) {
-        if demand.listening() == 0 {
+        while let Some(request) = control.take() {
+            line.handle_request(request, source.as_mut(), (hub, host_clock::now()));
+        }
+        let is_unheard = demand.listening() == 0;
+        if is_unheard {
             line.pause();
+        }
+        if is_unheard || line.stands_still() {
             thread::park();
             continue;
         }
@@ -86,11 +98,12 @@ fn run(mut source: Box<dyn Source>, mut line: Line, venue: &Venue, stop: &Atomic
             continue;
         }
         let began = host_clock::now();
-        let has_more = line.turn(source.as_mut(), hub, host_clock::now);
+        let turn = line.turn(source.as_mut(), hub, host_clock::now);
         metrics.decoding.inc_by((host_clock::now::<ServerClock>() - began).as_secs_f64());
-        if !has_more {
-            tracing::info!("the source has ended");
-            return;
+        match turn {
+            Turn::More => {}
+            Turn::Wait => thread::park_timeout(LOOK_AGAIN),
+            Turn::Over => tracing::info!("the source has ended"),
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::source::RATE_HZ;
 /// pass an edge, and less than a second, after which a pause is a long one.
 const EPOCH_LEAD: ServerSpan = ServerSpan::from_millis(800);
 
-/// The same when nobody listened before: whoever has just come waits for the sound, and asked for about as much.
+/// The same when nobody listened before, or when somebody asked for something else: a person waits for the sound, and
+/// players ask for about as much.
 const START_LEAD: ServerSpan = ServerSpan::from_millis(300);
 
 /// A chunk that is due sooner than this comes too late for most listeners: a network hop, a decode and an
@@ -38,29 +39,36 @@ pub(crate) struct PartyTimeline {
     timeline: Option<Timeline>,
     epoch: u32,
     is_paused: bool,
+    is_cut: bool,
 }
 
 impl PartyTimeline {
+    /// What was stamped and not heard is void: what comes next is heard as soon as can be.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
     /// Nothing is made until somebody listens.
     pub(crate) fn pause(&mut self) {
         self.is_paused = true;
     }
 
-    /// When `frame` is heard if nothing falls behind. `None` before the first stamp.
+    /// When `frame` is heard if nothing falls behind. `None` before the first stamp, and the first after a cut.
     pub(crate) fn time_of(&self, frame: FrameIndex) -> Option<ServerTime> {
-        self.timeline.map(|timeline| timeline.time_of(frame))
+        self.timeline.filter(|_| !self.is_cut).map(|timeline| timeline.time_of(frame))
     }
 
     /// Stamps the `frames` frames from `first` on, which were made at `now`.
     ///
     /// Begins a new epoch if they are too late for the running one.
     pub(crate) fn stamp(&mut self, first: FrameIndex, frames: i64, now: ServerTime) -> Stamp {
-        let in_time = |timeline: &Timeline| timeline.time_of(first) >= now + MARGIN;
+        let (is_paused, is_cut) = (self.is_paused, self.is_cut);
+        let in_time = |timeline: &Timeline| !is_cut && timeline.time_of(first) >= now + MARGIN;
         let (timeline, is_late) = match self.timeline.filter(in_time) {
             Some(timeline) => (timeline, false),
-            None => (self.begin_epoch(first, now), !self.is_paused),
+            None => (self.begin_epoch(first, now), !is_paused && !is_cut),
         };
-        self.is_paused = false;
+        (self.is_paused, self.is_cut) = (false, false);
         Stamp {
             play_at: timeline.time_of(first),
             end: timeline.time_of(FrameIndex(first.0 + frames)),
@@ -72,7 +80,7 @@ impl PartyTimeline {
     fn begin_epoch(&mut self, first: FrameIndex, now: ServerTime) -> Timeline {
         // Frame 0 may lie in the past, or never have been heard at this epoch's pace: it only anchors.
         let zero = Timeline::new(ServerTime::from_micros(0), RATE_HZ).duration_of(first.0);
-        let lead = if self.is_paused { START_LEAD } else { EPOCH_LEAD };
+        let lead = if self.is_paused || self.is_cut { START_LEAD } else { EPOCH_LEAD };
         let timeline = Timeline::new(now + lead - zero, RATE_HZ);
         if self.timeline.is_some() {
             self.epoch += 1;
@@ -132,6 +140,17 @@ mod tests {
         timeline.pause();
         let later = timeline.stamp(FrameIndex(2 * CHUNK), CHUNK, at(99_000));
         assert_eq!((later.play_at, later.epoch, later.is_late), (at(99_300), 1, false));
+    }
+
+    #[test]
+    fn after_a_cut_the_next_frame_is_heard_soon() {
+        let mut timeline = PartyTimeline::default();
+        timeline.stamp(FrameIndex(0), 100 * CHUNK, at(0));
+        timeline.cut();
+        let next = timeline.stamp(FrameIndex(100 * CHUNK), CHUNK, at(2_000));
+        assert_eq!((next.play_at, next.epoch, next.is_late), (at(2_300), 1, false));
+        let after = timeline.stamp(FrameIndex(101 * CHUNK), CHUNK, at(2_000));
+        assert_eq!((after.play_at, after.epoch), (next.end, 1));
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Edge {
     /// An edge without a connection.
     #[must_use]
     pub fn new(name: &str, now: ClientTime) -> Self {
-        let identity = Identity { server_id: String::new(), name: String::new() };
+        let identity = Identity::default();
         Self {
             follower: Follower::new(name, PartyClock::followed(), now),
             hub: Hub::new(identity, Group::new(String::new(), String::new())),

@@ -8,29 +8,42 @@
 //!
 //! Source: wire reference 1.3 for the handshake, 8.1 for the reactions to wrong input.
 
+mod artwork;
+mod color;
+mod controller;
 mod metadata;
 mod negotiation;
+mod party;
 mod player;
+mod screen;
 #[cfg(test)]
 mod tests;
+mod visualizer;
 
 use std::sync::Arc;
 
 use protocol::message::{
-    ClientMessage, ClientState, ConnectionReason, DecodeError, GroupUpdate, PlaybackState,
-    ServerHello, ServerMessage, StreamEnd, StreamRequestFormat, UnstampedTimeReply, VERSION,
+    ClientCommand, ClientMessage, ClientState, ConnectionReason, DecodeError, GroupUpdate,
+    PlaybackState, ServerCommand, ServerHello, ServerMessage, StreamEnd, StreamRequestFormat,
+    UnstampedTimeReply, VERSION,
 };
 use protocol::time::{ServerSpan, ServerTime};
 
-use self::negotiation::{Client, negotiate};
+pub(crate) use self::negotiation::Client;
+use self::negotiation::negotiate;
 use self::player::PlayerRole;
+use self::screen::Sight;
 use crate::bucket::Bucket;
+use crate::control::Command;
 use crate::fanout::outbox::{Close, Outbox, Output, Urgent, Wait, close_code};
 use crate::fanout::stage::Stage;
-use crate::group::Group;
+use crate::group::players::Told;
+use crate::group::{Group, Offer};
 use crate::metrics::Leave;
+use crate::picture::darkroom::Wish;
 use crate::pipeline::ROUND_SPAN;
 use crate::pipeline::encoder::WireFormat;
+use crate::rights::Rules;
 
 /// How long a client may take for its hello. A person's phone on a bad network needs a second; a connection
 /// that says nothing must not be kept for long.
@@ -54,13 +67,19 @@ const TIMES_AT_ONCE: i64 = 100;
 /// Those whose turn comes within this time are served together: to be woken costs the server as much as to serve one.
 const SLOT_SPAN: ServerSpan = ServerSpan::from_millis(10);
 
-/// What the server tells about itself.
-#[derive(Clone, Debug)]
+/// How often those who are told how the players are set look at them. To a person it is at once; for the server it does
+/// not matter how often players report.
+const LOOK_EVERY: ServerSpan = ServerSpan::from_millis(500);
+
+/// What the server tells about itself, and how it treats who comes.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
     /// Names the server across connections.
     pub(crate) server_id: String,
     /// For people.
     pub(crate) name: String,
+    /// Who may do what.
+    pub(crate) rules: Rules,
 }
 
 /// The protocol state of one connection, and what it has to send.
@@ -74,6 +93,19 @@ pub(crate) struct Session {
     complaints: u8,
     heard_at: ServerTime,
     ping_at: ServerTime,
+    /// What the last message was about, if that is not for the session alone.
+    asked: Option<Asked>,
+    /// How the client calls this server.
+    base_url: Option<Arc<str>>,
+}
+
+/// What a client said that concerns others.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Asked {
+    /// It tells how it is set.
+    Tell(Told),
+    /// It asks for something that it may ask for.
+    Do(Command),
 }
 
 #[derive(Debug)]
@@ -91,6 +123,31 @@ struct Active {
     client: Client,
     /// What the last `group/update` said, once there was one.
     playback: Option<PlaybackState>,
+    /// What its player told of itself.
+    told: Told,
+    /// Wishes that it has seen, once it has looked.
+    wishes: Option<u64>,
+    /// What its controls show.
+    seen: Option<Seen>,
+    /// When it looks at the players next, and how often it has.
+    look: (ServerTime, u64),
+}
+
+/// What controls depend on. As long as it is the same, there is nothing new to tell.
+#[derive(Debug)]
+struct Seen {
+    offer: Arc<Offer>,
+    track_from: Option<ServerTime>,
+    looks: u64,
+    is_watched: bool,
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.offer, &other.offer)
+            && (self.track_from, self.looks, self.is_watched)
+                == (other.track_from, other.looks, other.is_watched)
+    }
 }
 
 impl Session {
@@ -105,7 +162,24 @@ impl Session {
             complaints: 0,
             heard_at: now,
             ping_at: now + PING_EVERY,
+            asked: None,
+            base_url: None,
         }
+    }
+
+    /// The same for a client that calls this server so: its addresses begin with that, without a slash at the end.
+    pub(crate) fn called(self, base_url: Option<String>) -> Self {
+        Self { base_url: base_url.map(Arc::from), ..self }
+    }
+
+    /// What the last message was about, if that concerns others. Once.
+    pub(crate) fn take_asked(&mut self) -> Option<Asked> {
+        self.asked.take()
+    }
+
+    /// What was asked for could not be done.
+    pub(crate) fn handle_denied(&mut self, why: &str) {
+        self.complain(why);
     }
 
     /// Takes a text message that arrived at `arrived`.
@@ -119,10 +193,12 @@ impl Session {
         let decoded = ClientMessage::decode(text);
         match &mut self.phase {
             Phase::Greeting { .. } => match decoded {
-                Ok(Some(ClientMessage::Hello(hello))) => match negotiate(hello, arrived) {
-                    Ok(client) => self.activate(client),
-                    Err(close) => self.close(close),
-                },
+                Ok(Some(ClientMessage::Hello(hello))) => {
+                    match negotiate(hello, &self.identity.rules, arrived) {
+                        Ok(client) => self.activate(client, arrived),
+                        Err(close) => self.close(close),
+                    }
+                }
                 Ok(_) => self.refuse_greeting("client/hello must come first"),
                 Err(error) => self.refuse_greeting(&error.to_string()),
             },
@@ -172,6 +248,7 @@ impl Session {
             if active.client.player.as_mut().is_some_and(PlayerRole::stop) {
                 end_stream(&mut self.outbox);
             }
+            active.client.screen.stop(&mut self.outbox);
         }
         self.close(Close::new(close_code::GOING_AWAY, "the server is shutting down"));
     }
@@ -195,6 +272,17 @@ impl Session {
         self.client()?.format()
     }
 
+    /// A picture that somebody has to print for this client, if one is missing.
+    pub(crate) fn take_wish(&mut self) -> Option<Wish> {
+        let Phase::Active(active) = &mut self.phase else { return None };
+        active.client.screen.take_wish()
+    }
+
+    /// Whether it is to get figures of the sound.
+    pub(crate) fn shows_figures(&self) -> bool {
+        self.client().is_some_and(|client| client.screen.shows_figures())
+    }
+
     /// How many chunks were left out since this was last asked.
     pub(crate) fn take_skipped(&mut self) -> u64 {
         self.outbox.take_skipped()
@@ -203,12 +291,12 @@ impl Session {
     /// The next thing to do at `now`. Call again until it is [`Output::Wait`]; then call when the time it
     /// names has come, when the stage has changed, or after any `handle_*`. Extra calls are harmless.
     pub(crate) fn poll_output(&mut self, now: ServerTime, stage: &Stage) -> Output {
-        let timer = self.handle_timeout(now, &stage.group);
+        let timer = self.handle_timeout(now, stage);
         if matches!(self.phase, Phase::Active(_)) && self.ping_at <= now {
             self.ping_at = now + PING_EVERY;
             return Output::Ping;
         }
-        let output = self.outbox.poll(now, &stage.rings);
+        let output = self.outbox.poll(now, stage);
         if self.outbox.is_closing() {
             // The outbox may have ended the connection by itself.
             self.phase = Phase::Closing;
@@ -225,7 +313,7 @@ impl Session {
 
     /// The next thing that goes before chunks which were handed out and are not on the wire.
     pub(crate) fn poll_urgent(&mut self, now: ServerTime, stage: &Stage) -> Option<Urgent> {
-        self.handle_timeout(now, &stage.group);
+        self.handle_timeout(now, stage);
         self.outbox.poll_urgent()
     }
 
@@ -233,7 +321,7 @@ impl Session {
     fn handle_timeout(
         &mut self,
         now: ServerTime,
-        group: &Group,
+        stage: &Stage,
     ) -> Option<(ServerTime, &'static str)> {
         match &mut self.phase {
             Phase::Greeting { until } if *until <= now => {
@@ -249,14 +337,17 @@ impl Session {
             }
             Phase::Active(active) => {
                 let silence = (self.ping_at.min(self.heard_at + SILENCE_MAX), "a sign of life");
-                let group = active.follow(group, now, &mut self.outbox);
+                let group = active.follow(stage, now, &mut self.outbox);
                 group.filter(|&(at, _)| at < silence.0).or(Some(silence))
             }
             Phase::Closing => None,
         }
     }
 
-    fn activate(&mut self, client: Client) {
+    fn activate(&mut self, mut client: Client, now: ServerTime) {
+        if let Some(metadata) = &mut client.metadata {
+            metadata.set_base_url(self.base_url.take());
+        }
         self.outbox.push(
             ServerHello {
                 server_id: self.identity.server_id.clone(),
@@ -267,7 +358,15 @@ impl Session {
             }
             .into(),
         );
-        self.phase = Phase::Active(Box::new(Active { client, playback: None }));
+        let told = Told { name: client.name.clone(), ..Told::default() };
+        self.phase = Phase::Active(Box::new(Active {
+            client,
+            playback: None,
+            told,
+            wishes: None,
+            seen: None,
+            look: (now, 0),
+        }));
     }
 
     fn handle_message(&mut self, arrived: ServerTime, message: ClientMessage) {
@@ -286,7 +385,24 @@ impl Session {
                 self.close(Close::new(close_code::NORMAL, "goodbye"));
             }
             ClientMessage::Hello(_) => self.complain("a second client/hello"),
-            ClientMessage::Command(_) => self.complain("a command without the controller role"),
+            ClientMessage::Command(command) => self.handle_command(command),
+        }
+    }
+
+    fn handle_command(&mut self, command: ClientCommand) {
+        let Phase::Active(active) = &self.phase else { return };
+        let Client { rights, controller, party, .. } = &active.client;
+        let controller = command.controller.filter(|_| controller.is_some());
+        let party = command.party.filter(|_| party.is_some());
+        let command = match (controller, party) {
+            (Some(command), _) => Command::of_controller(command),
+            (None, Some(command)) => Some(Command::of_party(command)),
+            (None, None) => return self.complain("a command without the role for it"),
+        };
+        match command {
+            Some(command) if *rights >= command.needs() => self.asked = Some(Asked::Do(command)),
+            Some(_) => self.complain("a command that this client may not give"),
+            None => self.complain("a command that is not offered"),
         }
     }
 
@@ -295,11 +411,22 @@ impl Session {
         if let Some(player) = &mut active.client.player {
             player.handle_state(state);
             self.outbox.set_audio_terms(player.terms());
+            let (volume, muted) = player.loudness();
+            let sync = state.party.or(active.told.sync);
+            let told = Told { volume, muted, sync, name: active.told.name.clone() };
+            if told != active.told {
+                active.told = told.clone();
+                self.asked = Some(Asked::Tell(told));
+            }
         }
     }
 
     fn handle_format(&mut self, now: ServerTime, request: &StreamRequestFormat) {
         let Phase::Active(active) = &mut self.phase else { return };
+        if request.player.is_none() && (request.artwork.is_some() || request.visualizer.is_some()) {
+            let taken = active.client.screen.handle_format(request, &mut self.outbox);
+            return taken.unwrap_or_else(|what| self.complain(what));
+        }
         let (Some(wish), Some(player)) = (&request.player, &mut active.client.player) else {
             return self.complain("stream/request-format for a role that is not active");
         };
@@ -333,20 +460,28 @@ impl Active {
     /// `group/update` goes before the stream messages that follow from it (wire reference 5.3).
     fn follow(
         &mut self,
-        group: &Group,
+        stage: &Stage,
         now: ServerTime,
         outbox: &mut Outbox,
     ) -> Option<(ServerTime, &'static str)> {
+        let group = &stage.group;
         let view = group.view(now);
         if self.playback != Some(view.playback) {
             self.playback = Some(view.playback);
             outbox.push(group_update(group, view.playback));
         }
-        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&view, now))
-        {
+        let sight = Sight { view: &view, gallery: &stage.gallery, now };
+        if let Some(state) = self.client.metadata.as_mut().and_then(|role| role.follow(&sight)) {
             outbox.push(state);
         }
+        self.client.screen.follow(&sight, outbox);
         let mut wake = view.changes_at.map(|at| (at, "the group"));
+        if let Some(at) = self.follow_controls(stage, now, outbox)
+            && wake.is_none_or(|(wake, _)| at < wake)
+        {
+            wake = Some((at, "the players"));
+        }
+        self.pass_wishes(stage, outbox);
         if let Some(player) = &mut self.client.player {
             let (wanted, decides_at) = player.wants_stream(&view, now);
             if wanted && !player.streams() {
@@ -360,6 +495,50 @@ impl Active {
             }
         }
         wake
+    }
+
+    /// Brings controls up to date. Returns when to look at the players again, for those who see them.
+    fn follow_controls(
+        &mut self,
+        stage: &Stage,
+        now: ServerTime,
+        outbox: &mut Outbox,
+    ) -> Option<ServerTime> {
+        let Self { client, look, seen, .. } = self;
+        let watches = client.watches();
+        if watches && look.0 <= now {
+            *look = (now + LOOK_EVERY, look.1 + 1);
+        }
+        let view = stage.group.view(now);
+        let present = Seen {
+            offer: Arc::clone(view.offer),
+            track_from: view.now_playing.map(|mark| mark.from),
+            looks: look.1,
+            is_watched: stage.players.is_watched(),
+        };
+        if seen.as_ref() != Some(&present) {
+            *seen = Some(present);
+            let controller = client.controller.as_mut();
+            controller
+                .and_then(|role| role.follow(client.rights, &view, stage))
+                .into_iter()
+                .chain(
+                    (client.party.as_mut())
+                        .and_then(|role| role.follow(client.rights, &view, stage)),
+                )
+                .for_each(|message| outbox.push(message));
+        }
+        watches.then_some(look.0)
+    }
+
+    /// Passes on how the player is to be set.
+    fn pass_wishes(&mut self, stage: &Stage, outbox: &mut Outbox) {
+        let seen = *self.wishes.get_or_insert(stage.players.wishes_so_far());
+        let (commands, seen) = stage.players.wishes(&self.client.id, seen);
+        self.wishes = Some(seen);
+        for command in commands {
+            outbox.push(ServerCommand { player: Some(command) }.into());
+        }
     }
 }
 

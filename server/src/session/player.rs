@@ -1,7 +1,7 @@
 //! The player role: format, timing, and whether a stream is wanted.
 
 use protocol::message::{
-    ClientState, FormatRequest, OperationalState, PlaybackState, PlayerSupport,
+    ClientState, FormatRequest, OperationalState, PlaybackState, PlayerCommandName, PlayerSupport,
 };
 use protocol::time::{ServerSpan, ServerTime};
 
@@ -17,6 +17,9 @@ const STATE_WITHIN: ServerSpan = ServerSpan::from_secs(5);
 
 /// Largest capacity believed, in bytes: minutes of audio, far beyond the lead.
 const CAPACITY_BYTES_MAX: u64 = 64 << 20;
+
+/// Loudest.
+const VOLUME_MAX: u8 = 100;
 
 /// Longest static delay, in milliseconds (wire reference 2.1).
 const STATIC_DELAY_MS_MAX: u32 = 5_000;
@@ -47,6 +50,9 @@ pub(super) struct PlayerRole {
     state_until: Option<ServerTime>,
     state: OperationalState,
     streams: bool,
+    volume: Option<u8>,
+    muted: Option<bool>,
+    commands: Vec<PlayerCommandName>,
 }
 
 impl PlayerRole {
@@ -70,6 +76,9 @@ impl PlayerRole {
             state_until: Some(now + STATE_WITHIN),
             state: OperationalState::Synchronized,
             streams: false,
+            volume: None,
+            muted: None,
+            commands: support.supported_commands.clone(),
         };
         if player.holds_a_chunk(format) {
             return Ok(player);
@@ -91,6 +100,18 @@ impl PlayerRole {
             self.state = state;
         }
         let Some(player) = player else { return };
+        if let Some(volume) = player.volume {
+            self.volume = Some(volume.min(VOLUME_MAX));
+        }
+        if let Some(muted) = player.muted {
+            self.muted = Some(muted);
+        }
+        // Beside those of the hello: sendspin-js 3.2.1 lists only the delay's here.
+        for name in player.supported_commands.iter().flatten() {
+            if !self.commands.contains(name) {
+                self.commands.push(*name);
+            }
+        }
         if let Some(ms) = player.static_delay_ms {
             self.static_delay_ms = ms.min(STATIC_DELAY_MS_MAX);
         }
@@ -125,6 +146,15 @@ impl PlayerRole {
             && self.state != OperationalState::ExternalSource
             && view.playback == PlaybackState::Playing;
         (wanted, undecided)
+    }
+
+    /// Perceived loudness, 0 to 100, if it can be set, and whether it is silent, if it can be muted.
+    pub(super) fn loudness(&self) -> (Option<u8>, Option<bool>) {
+        let obeys = |name| self.commands.contains(&name);
+        (
+            self.volume.filter(|_| obeys(PlayerCommandName::Volume)),
+            self.muted.filter(|_| obeys(PlayerCommandName::Mute)),
+        )
     }
 
     /// The format of its chunks.

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use protocol::audio::AudioFormat;
-use protocol::message::{Field, Metadata, StreamFormat};
+use protocol::message::{
+    ControllerCommand, Field, Metadata, PartyState, PlayerCommand, Rights, StreamFormat,
+};
 
 use super::*;
 use crate::fanout::fixture::{at, fill_all};
-use crate::fanout::ring::Rings;
-use crate::group::TrackMark;
+use crate::group::{Offer, TrackMark};
 use crate::pipeline::encoder::WireFormat;
-use crate::source::Track;
+use crate::rights::Rules;
+use crate::source::{Abilities, Track};
 
+const KEY: &str = "the-hosts-own-key";
 const PCM_16: &str = r#"{"codec":"pcm","channels":2,"sample_rate":48000,"bit_depth":16}"#;
 const PCM_24: &str = r#"{"codec":"pcm","channels":2,"sample_rate":48000,"bit_depth":24}"#;
 const FLAC: &str = r#"{"codec":"flac","channels":2,"sample_rate":48000,"bit_depth":16}"#;
@@ -24,11 +27,13 @@ struct Scene {
     sent: Vec<Sent>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a test has few of them")]
 #[derive(Debug)]
 enum Sent {
     Time(UnstampedTimeReply),
     Message(ServerMessage),
     Audio(ServerTime, WireFormat),
+    Binary(u8),
     Ping,
     Close(Close),
 }
@@ -38,19 +43,23 @@ impl Scene {
     fn playing() -> Self {
         let mut scene = Self::stopped();
         fill_all(&mut scene.stage.rings, at(0), at(5_000), at(0));
-        scene.stage.group.begin();
+        scene.stage.group.begin(at(0));
         scene.mark(0, "one");
         scene
     }
 
     /// A party before its first frame.
     fn stopped() -> Self {
-        let identity = Identity { server_id: "server".to_owned(), name: "Party".to_owned() };
+        let identity = Identity {
+            server_id: "server".to_owned(),
+            name: "Party".to_owned(),
+            rules: Rules::new(Rights::Skip, Some(&KEY.parse().unwrap())),
+        };
         let identity = Arc::new(identity);
         let group = Group::new("group".to_owned(), "Party".to_owned());
         Self {
             session: Session::new(Arc::clone(&identity), 0, at(0)),
-            stage: Stage { rings: Rings::default(), group, identity },
+            stage: Stage::new(identity, group),
             sent: Vec::new(),
         }
     }
@@ -77,6 +86,7 @@ impl Scene {
                 Output::TimeReply(reply) => Sent::Time(reply),
                 Output::Message(message) => Sent::Message(message),
                 Output::Audio(chunk, format) => Sent::Audio(chunk.play_at(), format),
+                Output::Binary(message) => Sent::Binary(message[0]),
                 Output::Ping => Sent::Ping,
                 Output::Close(close) => Sent::Close(close),
             };
@@ -84,6 +94,7 @@ impl Scene {
                 Sent::Time(_) => "server/time",
                 Sent::Message(message) => message.type_name(),
                 Sent::Audio(..) => "audio",
+                Sent::Binary(_) => "binary",
                 Sent::Ping => "ping",
                 Sent::Close(_) => "close",
             });
@@ -145,7 +156,7 @@ fn hello_of(roles: &str, formats: &str, capacity: u64) -> String {
 }
 
 fn hello() -> String {
-    hello_of(r#""player@v1","metadata@v1","controller@v1""#, PCM_16, 1 << 20)
+    hello_of(r#""player@v1","metadata@v1""#, PCM_16, 1 << 20)
 }
 
 const STATE: &str = r#"{"type":"client/state","payload":{"state":"synchronized","player":
@@ -419,7 +430,7 @@ fn a_party_that_begins_later_is_announced() {
     scene.text(0, &hello());
     assert_eq!(scene.last_metadata().title, Field::Null);
     assert!(scene.text(0, STATE).is_empty());
-    scene.stage.group.begin();
+    scene.stage.group.begin(at(0));
     scene.mark(200, "one");
     fill_all(&mut scene.stage.rings, at(200), at(400), at(100));
     assert_eq!(scene.run(100), ["group/update", "server/state", "stream/start", "audio"]);
@@ -558,4 +569,199 @@ fn a_silent_client_is_asked_and_then_told_to_go() {
     assert_eq!(scene.run(90_100), ["close"]);
     let Close { code, leave, .. } = scene.close();
     assert_eq!((*code, *leave), (close_code::GOING_AWAY, Leave::Silent));
+}
+
+/// A hello with controls, and with a key if it is not empty.
+fn hello_with_controls(key: &str) -> String {
+    let roles = r#""player@v1","controller@v1","_partyline@v1""#;
+    let key = if key.is_empty() { String::new() } else { format!(r#""host_key":"{key}""#) };
+    let support = format!(r#""_partyline@v1_support":{{{key}}},"version""#);
+    hello_of(roles, PCM_16, 1 << 20).replace(r#""version""#, &support)
+}
+
+impl Scene {
+    /// A party whose source can do all there is.
+    fn willing() -> Self {
+        let mut scene = Self::playing();
+        let abilities = Abilities { skip: true, seek: true, order: true };
+        scene.stage.group.offer(Offer { abilities, ..Offer::default() });
+        scene
+    }
+
+    fn offered(&self) -> Vec<&str> {
+        let state = self.sent.iter().rev().find_map(|sent| match sent {
+            Sent::Message(ServerMessage::State(state)) => state.controller.as_ref(),
+            _ => None,
+        });
+        state.expect("no controls").supported_commands.iter().map(String::as_str).collect()
+    }
+
+    fn party(&self) -> &PartyState {
+        let state = self.sent.iter().rev().find_map(|sent| match sent {
+            Sent::Message(ServerMessage::State(state)) => state.party.as_ref(),
+            _ => None,
+        });
+        state.expect("no party")
+    }
+
+    /// What comes of a command.
+    fn command(&mut self, command: &str) -> Option<Asked> {
+        let text = format!(r#"{{"type":"client/command","payload":{command}}}"#);
+        self.text(100, &text);
+        self.session.take_asked()
+    }
+}
+
+#[test]
+fn guests_are_offered_what_the_host_lets_them_and_the_host_all() {
+    let mut guest = Scene::willing();
+    guest.text(10, &hello_with_controls(""));
+    assert_eq!((guest.offered(), guest.party().rights), (vec!["next"], Rights::Skip));
+    assert!(!guest.party().key_refused && guest.party().players.is_none());
+
+    let mut host = Scene::willing();
+    host.text(10, &hello_with_controls(KEY));
+    let all = "play pause stop next previous seek seek_relative repeat_off repeat_one repeat_all \
+               shuffle unshuffle";
+    assert_eq!((host.offered().join(" ").as_str(), host.party().rights), (all, Rights::Host));
+
+    let mut stale = Scene::willing();
+    stale.text(10, &hello_with_controls("the-key-of-yesterday"));
+    assert_eq!((stale.offered(), stale.party().rights), (vec!["next"], Rights::Skip));
+    assert!(stale.party().key_refused);
+
+    // The role alone gives no rights, and what the source cannot do is not offered.
+    let mut host = Scene::playing();
+    host.text(10, &hello_with_controls(KEY));
+    assert_eq!(host.offered(), ["play", "pause", "stop"]);
+}
+
+#[test]
+fn a_command_goes_on_only_if_its_sender_may_give_it() {
+    let next = r#"{"controller":{"command":"next"}}"#;
+    let pause = r#"{"controller":{"command":"pause"}}"#;
+    let player = r#"{"_partyline":{"command":"player_volume","player":"c","volume":1}}"#;
+    let wanted = |command| Some(Asked::Do(Command::of_controller(command).unwrap()));
+    let mut guest = Scene::willing();
+    guest.text(10, &hello_with_controls(""));
+    assert_eq!(guest.command(next), wanted(ControllerCommand::Next));
+    assert_eq!(guest.command(pause), None);
+    assert_eq!(guest.command(player), None);
+    let mut host = Scene::willing();
+    host.text(10, &hello_with_controls(KEY));
+    assert_eq!(host.command(pause), wanted(ControllerCommand::Pause));
+    assert_eq!(host.command(player), Some(Asked::Do(Command::PlayerVolume("c".to_owned(), 1))));
+    assert_eq!(host.command(r#"{"controller":{"command":"switch"}}"#), None);
+    // Without the role there are no commands, whatever the key.
+    let mut none = Scene::willing();
+    none.text(10, &hello());
+    assert_eq!(none.command(next), None);
+}
+
+#[test]
+fn who_may_set_the_volume_sees_it_and_a_player_is_told_its_own() {
+    const TELLS: &str = r#"{"type":"client/state","payload":{"player":{"volume":40,"muted":false,
+        "supported_commands":["volume","mute"]}}}"#;
+    let mut host = Scene::willing();
+    host.text(10, &hello_with_controls(KEY));
+    host.text(20, TELLS);
+    let Some(Asked::Tell(told)) = host.session.take_asked() else { panic!("it tells nothing") };
+    assert_eq!((told.volume, told.muted), (Some(40), Some(false)));
+    host.stage.players.tell("c", 1, told);
+    // Nobody is woken for it: it looks twice a second.
+    assert!(!host.offered().contains(&"volume"));
+    host.run(510);
+    assert!(host.offered().starts_with(&["volume", "mute"]));
+    assert_eq!(host.party().players.as_ref().map(Vec::len), Some(1));
+
+    host.stage.players.set_volume(70);
+    assert_eq!(host.run(520)[0], "server/command");
+    let Some(Sent::Message(ServerMessage::Command(command))) =
+        host.sent.iter().rfind(|sent| !matches!(sent, Sent::Audio(..)))
+    else {
+        panic!("no command")
+    };
+    assert_eq!(command.player, Some(PlayerCommand::Volume { volume: 70 }));
+}
+
+#[test]
+fn after_a_cut_players_are_told_to_forget_and_a_pause_ends_the_stream() {
+    let mut scene = Scene::playing();
+    scene.text(10, &hello());
+    scene.text(20, STATE);
+    scene.stage.rings.all_mut().for_each(crate::fanout::ring::Ring::clear);
+    scene.stage.group.cut(at(1_000), None);
+    fill_all(&mut scene.stage.rings, at(1_300), at(2_000), at(1_000));
+    assert_eq!(scene.run(1_000)[..3], ["server/state", "stream/clear", "audio"]);
+    scene.stage.rings.all_mut().for_each(crate::fanout::ring::Ring::clear);
+    scene.stage.group.cut(at(1_500), Some(200));
+    assert_eq!(scene.run(1_500), ["group/update", "server/state", "stream/end"]);
+    let Field::Value(progress) = scene.last_metadata().progress else { panic!("no progress") };
+    assert_eq!((progress.track_progress, progress.playback_speed), (200, 0));
+}
+
+/// A client that shows everything and plays nothing.
+const SCREEN: &str = r#"{"type":"client/hello","payload":{"client_id":"c","name":"n","version":1,
+    "supported_roles":["artwork@v1","color@v1","visualizer@v1","visualizer"],
+    "artwork@v1_support":{"channels":[{"source":"album","format":"jpeg","media_width":64,"media_height":64}]},
+    "visualizer@v1_support":{"types":["beat","spectrum","beat"],"buffer_capacity":1000,"rate_max":500}}}"#;
+
+#[test]
+fn a_screen_gets_what_it_can_show() {
+    let mut scene = Scene::playing();
+    scene.stage.group.end(at(3_000));
+    let words = scene.text(10, SCREEN);
+    let start = ["stream/start", "stream/start", "binary"];
+    assert_eq!(words[..3], ["server/hello", "group/update", "server/state"]);
+    assert_eq!(words[3..], start);
+    assert_eq!(scene.active_roles(), ["artwork@v1", "color@v1", "visualizer@v1"]);
+    assert!(scene.session.shows_figures());
+    let visualizer = scene.sent.iter().find_map(|sent| match sent {
+        Sent::Message(ServerMessage::StreamStart(start)) => start.visualizer.as_ref(),
+        _ => None,
+    });
+    let visualizer = visualizer.expect("no stream/start for the visualizer");
+    // Each type once, no spectrum without a shape, and no more often than there is something.
+    assert_eq!((visualizer.types.len(), visualizer.rate_max), (1, 50));
+    assert_eq!(scene.run(3_000), ["group/update", "stream/end"]);
+    assert!(!scene.session.shows_figures());
+    let stage = &scene.stage;
+    scene.session.handle_shutdown(&stage.group);
+    assert_eq!(scene.run(3_100), ["group/update", "stream/end", "close"]);
+}
+
+#[test]
+fn a_screen_may_change_its_mind() {
+    let mut scene = Scene::playing();
+    scene.text(10, SCREEN);
+    let request =
+        |wish: &str| format!(r#"{{"type":"stream/request-format","payload":{{{wish}}}}}"#);
+    for (wish, words) in [
+        (r#""artwork":{"channel":0,"media_width":32}"#, &["stream/start", "binary"][..]),
+        (r#""artwork":{"channel":1,"media_width":32}"#, &[]),
+        (r#""visualizer":{"types":["loudness"]}"#, &["stream/start"]),
+        (r#""visualizer":{"types":[]}"#, &[]),
+        (
+            r#""visualizer":{"types":["spectrum"],"spectrum":{"n_disp_bins":900,"scale":"log","f_min":1,"f_max":2}}"#,
+            &["stream/start"],
+        ),
+        (r#""player":{"bit_depth":16}"#, &[]),
+    ] {
+        assert_eq!(scene.text(20, &request(wish)), words, "{wish}");
+    }
+    let complaints = scene.session.complaints;
+    assert_eq!(complaints, 3);
+}
+
+#[test]
+fn a_role_that_cannot_be_served_is_not_active() {
+    for (from, to) in [
+        (r#""buffer_capacity":1000"#, r#""buffer_capacity":9"#),
+        (r#"["beat","spectrum","beat"]"#, r#"["spectrum"]"#),
+        (r#""rate_max":500"#, r#""rate":500"#),
+    ] {
+        let mut scene = Scene::playing();
+        scene.text(0, &SCREEN.replace(from, to));
+        assert_eq!(scene.active_roles(), ["artwork@v1", "color@v1"], "{to}");
+    }
 }

@@ -36,7 +36,8 @@ pub(super) struct Demo {
     track: Track,
     notes: Vec<Note>,
     made: Vec<Option<Box<[f32]>>>,
-    next: usize,
+    /// The frame that comes next.
+    at: usize,
 }
 
 impl Demo {
@@ -48,7 +49,7 @@ impl Demo {
             duration_ms: Some(LOOP_FRAMES as u64 * 1000 / u64::from(RATE_HZ)),
             ..Track::default()
         };
-        Self { track, notes: score::notes(), made: vec![None; STEPS], next: 0 }
+        Self { track, notes: score::notes(), made: vec![None; STEPS], at: 0 }
     }
 
     /// Describes the track.
@@ -56,17 +57,18 @@ impl Demo {
         &self.track
     }
 
-    /// Goes back to the first bar.
-    pub(super) fn rewind(&mut self) {
-        self.next = 0;
+    /// Goes to a frame.
+    pub(super) fn seek(&mut self, frame: usize) {
+        self.at = frame.min(LOOP_FRAMES);
     }
 
-    /// The next sixteenth note, or `None` after the last bar until [`Self::rewind`].
+    /// The next sixteenth note, or what is left of it; `None` after the last bar until [`Self::seek`].
     pub(super) fn next_block(&mut self) -> Option<Block> {
-        let step = self.next;
+        let (step, past) = (self.at / STEP_FRAMES, self.at % STEP_FRAMES);
         let made = self.made.get_mut(step)?;
-        self.next += 1;
-        let samples = made.get_or_insert_with(|| make_step(&self.notes, step)).to_vec();
+        self.at += STEP_FRAMES - past;
+        let made = made.get_or_insert_with(|| make_step(&self.notes, step));
+        let samples = made[past * CHANNELS..].to_vec();
         Some(Block { samples, rate_hz: RATE_HZ, resolution_bits: 24 })
     }
 }

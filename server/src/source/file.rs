@@ -19,7 +19,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_ALAC, CODEC_ID_VORBIS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::common::Limit;
-use symphonia::core::errors::Error;
+use symphonia::core::errors::{Error, SeekErrorKind};
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::well_known::{
     FORMAT_ID_AIFF, FORMAT_ID_FLAC, FORMAT_ID_ISOMP4, FORMAT_ID_WAVE,
@@ -34,6 +34,7 @@ use symphonia::core::units::{TimeBase, Timestamp};
 use tracing::warn;
 
 use super::downmix::Downmix;
+use super::gain::GainTags;
 use super::gapless::{self, Span};
 use super::track::Track;
 use super::{CHANNELS, Fault, vorbis_setup};
@@ -45,6 +46,10 @@ pub(super) const RATES_HZ: RangeInclusive<u32> = 8_000..=384_000;
 /// Packets in a row that may fail before a track is given up: at 20 ms and more each, over 10 s without
 /// sound.
 const FAILURES_MAX: u32 = 500;
+
+/// Frames that are decoded before the one that is gone to, and not heard: what follows in lossy formats depends on the
+/// packets before it. The most is MP3 at its lowest rate, whose packet may lean on the nine before it, of 1152 frames.
+const RUN_UP_FRAMES: u64 = 12 * 1152;
 
 /// Loudest sample taken from a floating-point file, +18 dB. Without it one absurd value would smear over
 /// a whole block in the resampler.
@@ -69,36 +74,36 @@ pub(super) struct MediaFile {
     path: PathBuf,
     handle: Arc<File>,
     track: Track,
+    gain: Option<f32>,
     pass: Option<Pass>,
     /// Damage the log knows about: a loop would otherwise repeat the same warning all night.
     packets_lost_logged: u64,
 }
 
 impl MediaFile {
-    /// Opens a file, reads its header and tags, and decodes until there is sound.
+    /// Opens a file, reads its header and tags, and decodes until there is sound. `track` is what is known about it
+    /// otherwise, for what its tags do not tell.
     ///
     /// # Errors
     ///
     /// A [`Fault`] that says why it cannot be played.
-    pub(super) fn open(path: &Path) -> Result<Self, Fault> {
+    pub(super) fn open(path: &Path, mut track: Track) -> Result<Self, Fault> {
         let handle = Arc::new(open_regular(path)?);
-        let mut track = Track::from_path(path);
         let mut pass = Pass::begin(&handle)?;
         if pass.next_block()?.is_none() {
             let reason = pass.last_failure.unwrap_or_else(|| "no sound in it".to_owned());
             return Err(Fault::Undecodable(reason));
         }
-        track.read_tags(pass.reader.as_mut());
-        track.duration_ms = pass.duration_ms();
+        let gain = pass.read_tags(&mut track).factor();
         if pass.is_cut_off() {
             return Err(Fault::CutOff);
         }
-        Ok(Self { path: path.to_owned(), handle, track, pass: None, packets_lost_logged: 0 })
+        Ok(Self { path: path.to_owned(), handle, track, gain, pass: None, packets_lost_logged: 0 })
     }
 
-    /// The path it was opened by.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// By what its tags ask its samples to be multiplied.
+    pub(super) fn gain(&self) -> Option<f32> {
+        self.gain
     }
 
     /// What the file says about itself.
@@ -106,15 +111,30 @@ impl MediaFile {
         &self.track
     }
 
-    /// Goes back to the first frame.
+    /// Goes back to the first frame. On an error it stays where it is.
     ///
     /// # Errors
     ///
     /// A [`Fault`] when the file no longer begins with sound.
     pub(super) fn rewind(&mut self) -> Result<(), Fault> {
-        self.pass = None;
         self.pass = Some(Pass::begin(&self.handle)?);
         Ok(())
+    }
+
+    /// Goes to a position, to the frame. Past the end, it is the end. On an error it stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the file no longer begins with sound, or its format has no way there.
+    pub(super) fn seek(&mut self, position_ms: u64) -> Result<(), Fault> {
+        let mut pass = Pass::begin(&self.handle)?;
+        self.pass = pass.seek(position_ms)?.then_some(pass);
+        Ok(())
+    }
+
+    /// Stops decoding, and keeps the file.
+    pub(super) fn stop(&mut self) {
+        self.pass = None;
     }
 
     /// The next samples, or `None` at the end of the file and until [`Self::rewind`].
@@ -140,13 +160,22 @@ impl MediaFile {
     }
 }
 
-fn open_regular(path: &Path) -> Result<File, Fault> {
-    let fault = |error: io::Error| match error.kind() {
+/// What is wrong with a file that the system does not give.
+pub(super) fn io_fault(error: io::Error) -> Fault {
+    match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Fault::Missing,
         _ => Fault::Unreadable(error),
-    };
+    }
+}
+
+/// Opens a regular file that is not empty.
+///
+/// # Errors
+///
+/// What it is instead.
+pub(super) fn open_regular(path: &Path) -> Result<File, Fault> {
     // Looked at before it is opened: opening a pipe would wait for its other end.
-    let metadata = std::fs::metadata(path).map_err(fault)?;
+    let metadata = std::fs::metadata(path).map_err(io_fault)?;
     if metadata.is_dir() {
         return Err(Fault::Directory);
     }
@@ -156,15 +185,17 @@ fn open_regular(path: &Path) -> Result<File, Fault> {
     if metadata.len() == 0 {
         return Err(Fault::Empty);
     }
-    File::open(path).map_err(fault)
+    File::open(path).map_err(io_fault)
 }
 
-/// One run through a file.
-struct Pass {
+/// One run through a file, or through a stream that has an end.
+pub(super) struct Pass {
     reader: Box<dyn FormatReader>,
     decoder: Box<dyn AudioDecoder>,
     track_id: u32,
     span: Span,
+    /// The first frame that is wanted, after a seek.
+    wanted_from: u64,
     mix: Option<(Channels, Downmix)>,
     packets_lost: u64,
     last_failure: Option<String>,
@@ -174,23 +205,81 @@ struct Pass {
 
 impl Pass {
     fn begin(handle: &Arc<File>) -> Result<Self, Fault> {
-        let source = Box::new(SharedFile::new(handle)?);
+        let mut pass = Self::over(Box::new(SharedFile::new(handle)?))?;
+        let span = find_span(pass.reader.as_mut(), pass.track_id, handle);
+        pass.span = span.unwrap_or(Span::ALL);
+        Ok(pass)
+    }
+
+    /// Begins with whatever `source` gives, which need not be able to seek.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when it does not begin as any format we know.
+    pub(super) fn over(source: Box<dyn MediaSource>) -> Result<Self, Fault> {
         let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
         // Pictures are not used, and can be many times larger than everything else in memory.
         let metadata_options = MetadataOptions::default().limit_visual_bytes(Limit::Maximum(0));
-        let mut reader = guard(|| {
+        let reader = guard(|| {
             let probe = symphonia::default::get_probe();
             probe.probe(&Hint::new(), stream, FormatOptions::default(), metadata_options)
         })?
         .map_err(|error| Fault::Unrecognised(error.to_string()))?;
         let (track_id, decoder) = make_decoder(reader.as_ref())?;
-        let span = find_span(reader.as_mut(), track_id, handle).unwrap_or(Span::ALL);
         let (packets_lost, last_failure) = (0, None);
-        let (mix, next_frame) = (None, None);
-        Ok(Self { reader, decoder, track_id, span, mix, packets_lost, last_failure, next_frame })
+        Ok(Self {
+            reader,
+            decoder,
+            track_id,
+            span: Span::ALL,
+            wanted_from: 0,
+            mix: None,
+            packets_lost,
+            last_failure,
+            next_frame: None,
+        })
     }
 
-    fn next_block(&mut self) -> Result<Option<Block>, Fault> {
+    /// Goes to a position. Returns whether there is something from there on.
+    fn seek(&mut self, position_ms: u64) -> Result<bool, Fault> {
+        let no_way = || Fault::Unsupported("it has no positions to go to".to_owned());
+        let rate = self.decoder.codec_params().sample_rate.ok_or_else(no_way)?;
+        let track = self.media_track().ok_or_else(no_way)?;
+        let base = track.time_base.ok_or_else(no_way)?;
+        // Streams that were recorded in the middle begin with a later time, and a run-up with an earlier one.
+        let first = u64::try_from(track.start_ts.get()).unwrap_or(0);
+        let frames = u128::from(position_ms) * u128::from(rate) / 1_000;
+        let first = frames_of(first, base, rate);
+        let start = first.saturating_add(self.span.start);
+        self.wanted_from = u64::try_from(frames).unwrap_or(u64::MAX).saturating_add(start);
+        let run_up_from = self.wanted_from.saturating_sub(RUN_UP_FRAMES).max(first);
+        let ticks = u128::from(run_up_from) * u128::from(base.denom.get())
+            / (u128::from(rate.max(1)) * u128::from(base.numer.get()));
+        let Ok(ts) = i64::try_from(ticks) else {
+            return Ok(false);
+        };
+        let to = SeekTo::Timestamp { ts: Timestamp::new(ts), track_id: self.track_id };
+        let reader = &mut self.reader;
+        match guard(|| reader.seek(SeekMode::Accurate, to))? {
+            Ok(_) => {}
+            Err(Error::SeekError(SeekErrorKind::OutOfRange)) => return Ok(false),
+            Err(Error::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
+                return Ok(false);
+            }
+            Err(Error::IoError(error)) => return Err(Fault::Unreadable(error)),
+            Err(_) => return Err(no_way()),
+        }
+        let decoder = &mut self.decoder;
+        guard(|| decoder.reset())?;
+        Ok(true)
+    }
+
+    /// The next samples, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when the rest cannot be played.
+    pub(super) fn next_block(&mut self) -> Result<Option<Block>, Fault> {
         let mut failures = 0;
         while failures < FAILURES_MAX {
             let error = match guard(|| self.reader.next_packet())? {
@@ -217,6 +306,20 @@ impl Pass {
         }
         let reason = self.last_failure.clone();
         Err(Fault::Undecodable(reason.unwrap_or_else(|| "it keeps starting over".to_owned())))
+    }
+
+    /// Takes over what the reader has found out about the music since the last call.
+    pub(super) fn read_news(&mut self, track: &mut Track) {
+        if !self.reader.metadata().is_latest() {
+            track.read_tags(self.reader.as_mut());
+        }
+    }
+
+    /// Takes over what the reader knows about the music, and returns what it says about loudness.
+    pub(super) fn read_tags(&mut self, track: &mut Track) -> GainTags {
+        let gain = track.read_tags(self.reader.as_mut());
+        track.duration_ms = self.duration_ms();
+        gain
     }
 
     /// Notices what a reader skips in silence: some look for the next intact packet by themselves.
@@ -254,6 +357,7 @@ impl Pass {
             Err(error) => return Ok(Err(error)),
         };
         check_rate(decoded.rate_hz)?;
+        let base = self.media_track().and_then(|track| track.time_base);
         let mix = match &mut self.mix {
             Some((channels, mix)) if *channels == decoded.channels => mix,
             mix => {
@@ -263,7 +367,13 @@ impl Pass {
         };
         let mut samples = mix.apply(&decoded.interleaved);
         let first = u64::try_from(packet.pts.get()).unwrap_or(0);
-        let heard = self.span.within(first, samples.len() / CHANNELS);
+        let frames = samples.len() / CHANNELS;
+        let mut heard = self.span.within(first, frames);
+        if self.wanted_from > 0 {
+            let first = base.map_or(first, |base| frames_of(first, base, decoded.rate_hz));
+            let wanted = Span { start: self.wanted_from, end: u64::MAX }.within(first, frames);
+            heard = heard.start.max(wanted.start)..heard.end.max(wanted.start);
+        }
         samples.truncate(heard.end * CHANNELS);
         samples.drain(..heard.start * CHANNELS);
         let resolution_bits = if mix.is_exact() { decoded.resolution_bits } else { 24 };
@@ -393,6 +503,13 @@ fn audio_params(track: &MediaTrack) -> Option<&AudioCodecParameters> {
     }
 }
 
+/// The frame that begins at a time in ticks, to the nearest.
+fn frames_of(ticks: u64, base: TimeBase, rate_hz: u32) -> u64 {
+    let (numer, denom) = (u128::from(base.numer.get()), u128::from(base.denom.get()));
+    let frames = (u128::from(ticks) * numer * u128::from(rate_hz) * 2 + denom) / (2 * denom);
+    u64::try_from(frames).unwrap_or(u64::MAX)
+}
+
 /// Depth of the samples in a file, where the codec keeps them whole.
 fn bits_per_sample(params: &AudioCodecParameters) -> Option<u32> {
     if params.codec == CODEC_ID_ALAC {
@@ -438,19 +555,19 @@ fn itunes_span(reader: &mut dyn FormatReader) -> Option<Span> {
 /// Runs a call into symphonia and turns a panic in it into a fault.
 ///
 /// `AssertUnwindSafe`: on a fault the caller drops the pass, so nothing half-changed is ever used again.
-fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
+pub(super) fn guard<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Fault::Decoder)
 }
 
 /// Reads a shared file from a position of its own, so that any number of readers can take turns.
-struct SharedFile {
+pub(super) struct SharedFile {
     file: Arc<File>,
     position: u64,
     length: u64,
 }
 
 impl SharedFile {
-    fn new(file: &Arc<File>) -> Result<Self, Fault> {
+    pub(super) fn new(file: &Arc<File>) -> Result<Self, Fault> {
         let length = file.metadata().map_err(Fault::Unreadable)?.len();
         Ok(Self { file: Arc::clone(file), position: 0, length })
     }

@@ -26,7 +26,8 @@ const LEVEL: f32 = 0.7;
 /// Plays the metronome.
 pub(super) struct Metronome {
     track: Track,
-    next: usize,
+    /// The frame that comes next.
+    at: usize,
 }
 
 impl Metronome {
@@ -38,7 +39,7 @@ impl Metronome {
             duration_ms: Some((BEATS * BEAT_FRAMES) as u64 * 1000 / u64::from(RATE_HZ)),
             ..Track::default()
         };
-        Self { track, next: 0 }
+        Self { track, at: 0 }
     }
 
     /// Describes the track.
@@ -46,23 +47,25 @@ impl Metronome {
         &self.track
     }
 
-    /// Goes back to the first beat.
-    pub(super) fn rewind(&mut self) {
-        self.next = 0;
+    /// Goes to a frame.
+    pub(super) fn seek(&mut self, frame: usize) {
+        self.at = frame.min(BEATS * BEAT_FRAMES);
     }
 
-    /// The next beat, or `None` after the last until [`Self::rewind`].
+    /// The next beat, or what is left of it; `None` after the last until [`Self::seek`].
     pub(super) fn next_block(&mut self) -> Option<Block> {
-        if self.next == BEATS {
+        let (beat, past) = (self.at / BEAT_FRAMES, self.at % BEAT_FRAMES);
+        if beat == BEATS {
             return None;
         }
-        let accent = self.next.is_multiple_of(ACCENT_EACH);
-        self.next += 1;
+        self.at += BEAT_FRAMES - past;
+        let accent = beat.is_multiple_of(ACCENT_EACH);
         let mut samples = vec![0.0; BEAT_FRAMES * CHANNELS];
         let tick = tick(PITCH_HZ[usize::from(!accent)]);
         for (frame, sample) in samples.chunks_exact_mut(CHANNELS).zip(tick) {
             frame.fill(sample);
         }
+        samples.drain(..past * CHANNELS);
         Some(Block { samples, rate_hz: RATE_HZ, resolution_bits: 24 })
     }
 }
@@ -92,7 +95,10 @@ mod tests {
             assert!(rest.iter().all(|sample| *sample == 0.0), "beat {i} is not over after 50 ms");
             assert_eq!(beat.samples == beats[0].samples, i.is_multiple_of(4), "beat {i}");
         }
-        metronome.rewind();
+        metronome.seek(0);
         assert_eq!(metronome.next_block().unwrap().samples, beats[0].samples);
+        metronome.seek(BEAT_FRAMES + 100);
+        assert_eq!(metronome.next_block().unwrap().samples, beats[1].samples[100 * CHANNELS..]);
+        assert_eq!(metronome.next_block().unwrap().samples, beats[2].samples);
     }
 }

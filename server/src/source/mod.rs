@@ -4,7 +4,7 @@
 //! not a silent party later. Behind the [`Source`] it hands out, tracks follow each other without a gap:
 //! the resampler runs through the joins, and so does a looped list through its end.
 //!
-//! Here: files, the built-in demo and metronome, channel layout, sample rate.
+//! Here: files, folders and playlists, the built-in demo and metronome, channel layout, sample rate, loudness.
 //! Not here: pacing, dither, chunks and timestamps (`pipeline`). Nothing in this folder waits for
 //! anything but the disk.
 
@@ -15,12 +15,26 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use protocol::message::Repeat;
+use serde::{Deserialize, Serialize};
 
+pub(crate) mod cover;
 mod demo;
+mod directory;
 mod downmix;
 mod file;
+mod gain;
 mod gapless;
+mod item;
+mod list;
+mod live;
+mod meter;
 mod metronome;
+mod natural;
+mod output;
+mod picture_id;
+mod playlist;
+mod queue;
+mod random;
 mod resample;
 mod sequence;
 mod spec;
@@ -30,6 +44,8 @@ mod vorbis_setup;
 #[cfg(test)]
 mod tests;
 
+pub use live::{FormatError, LiveOptions, SourceFormat, Trouble};
+pub use picture_id::{NoPictureId, PictureId};
 pub use spec::{SourceSpec, SpecError};
 pub use track::Track;
 
@@ -42,6 +58,10 @@ pub const CHANNELS: usize = 2;
 /// Most frames one [`Pcm`] holds, 85 ms. Small enough that the pump never works through a long block
 /// while listeners wait, large enough that handing blocks over costs nothing.
 pub const PCM_FRAMES_MAX: usize = 4096;
+
+/// Who has nothing to give when what was read before lasts for less than this gets silence put in its place. It covers the
+/// time in which a chunk is made and stamped, and reaches every listener.
+pub const DRY: Duration = Duration::from_millis(400);
 
 /// Stereo samples at [`RATE_HZ`].
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +80,8 @@ pub struct Pcm {
 pub enum Read {
     /// The next samples.
     Pcm(Pcm),
-    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again.
+    /// Nothing is there yet: who waits for others, as a live source does, has to be asked again. At once if
+    /// [`Source::run`] has changed: then something is there.
     NotYet,
     /// The music has ended. It stays so until a [`Source::jump`] succeeds.
     End,
@@ -105,7 +126,7 @@ pub enum Jump {
 }
 
 /// What can be asked of a source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Abilities {
     /// There is another track to go to.
     pub skip: bool,
@@ -116,7 +137,7 @@ pub struct Abilities {
 }
 
 /// In which order a list is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// What comes after the last track, or after each.
     pub repeat: Repeat,
@@ -187,18 +208,54 @@ pub trait Source: Send {
 /// Most entries of [`Source::next_up`]: as many as a person looks through.
 pub const NEXT_UP_MAX: usize = 50;
 
-/// Opens everything `specs` names, in order, and decodes the beginning of each.
+/// How a list is played.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// In which order it begins.
+    pub order: Order,
+    /// Decides every random order: the same seed gives the same ones.
+    pub seed: u64,
+    /// Whether what tags say about loudness is followed.
+    pub replay_gain: bool,
+    /// Whether what has no such tags is measured. That takes time: a track is made louder or softer when its
+    /// measure is known before it begins.
+    pub normalize: bool,
+    /// How streams are read.
+    pub live: LiveOptions,
+}
+
+impl Default for Options {
+    /// Once, in order.
+    fn default() -> Self {
+        Self {
+            order: Order::default(),
+            seed: 0,
+            replay_gain: true,
+            normalize: false,
+            live: LiveOptions::default(),
+        }
+    }
+}
+
+impl Options {
+    /// In order, with this after the last track.
+    pub fn repeating(repeat: Repeat) -> Self {
+        Self { order: Order { repeat, shuffle: false }, ..Self::default() }
+    }
+}
+
+/// Opens everything `specs` names, in order, and decodes the beginning of each. Of folders and playlists, it opens as
+/// many entries as it takes to find one that plays.
 ///
-/// With `looped`, the list starts over when it has ended, without a gap. Opened files are held, so one
-/// that is deleted during the party goes on playing.
+/// With [`Repeat::All`], the list starts over when it has ended, without a gap. Files that are named by themselves are
+/// held, so one that is deleted during the party goes on playing.
 ///
 /// # Errors
 ///
 /// The first source that cannot be played, see [`SourceError`]. The message is one line, made to be
 /// shown as it is.
-pub fn open(specs: &[SourceSpec], looped: bool) -> Result<Box<dyn Source>, SourceError> {
-    let items = specs.iter().map(sequence::Item::open).collect::<Result<Vec<_>, _>>()?;
-    Ok(Box::new(sequence::Sequence::start(items, looped)?))
+pub fn open(specs: &[SourceSpec], options: &Options) -> Result<Box<dyn Source>, SourceError> {
+    Ok(Box::new(sequence::Sequence::start(list::gather(specs, options.live)?, options)?))
 }
 
 /// Why there is no music. Shows as one line that names the source, what is wrong and what is expected.
@@ -234,6 +291,31 @@ pub enum SourceName {
     Metronome,
     /// A file, as the user wrote it.
     File(PathBuf),
+    /// A folder, as the user wrote it.
+    Directory(PathBuf),
+    /// A playlist, as the user wrote it.
+    Playlist(PathBuf),
+    /// An address on the web.
+    Web(String),
+    /// Standard input.
+    Stdin,
+    /// A command.
+    Command(String),
+}
+
+impl From<&SourceSpec> for SourceName {
+    fn from(spec: &SourceSpec) -> Self {
+        match spec {
+            SourceSpec::Demo => Self::Demo,
+            SourceSpec::Metronome => Self::Metronome,
+            SourceSpec::File(path) | SourceSpec::Fifo(path) => Self::File(path.clone()),
+            SourceSpec::Directory(path) => Self::Directory(path.clone()),
+            SourceSpec::Playlist(path) => Self::Playlist(path.clone()),
+            SourceSpec::Http(address) => Self::Web(address.clone()),
+            SourceSpec::Stdin => Self::Stdin,
+            SourceSpec::Exec(command) => Self::Command(command.clone()),
+        }
+    }
 }
 
 impl fmt::Display for SourceName {
@@ -241,12 +323,20 @@ impl fmt::Display for SourceName {
         match self {
             Self::Demo => f.write_str("the demo track"),
             Self::Metronome => f.write_str("the metronome"),
-            Self::File(path) => path.to_string_lossy().chars().try_for_each(|c| {
-                // A file name may hold a line break; a message is one line.
-                if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
-            }),
+            Self::Stdin => f.write_str("standard input"),
+            Self::File(path) | Self::Directory(path) | Self::Playlist(path) => {
+                on_one_line(f, &path.to_string_lossy())
+            }
+            Self::Web(text) | Self::Command(text) => on_one_line(f, text),
         }
     }
+}
+
+/// A file name may hold a line break; a message is one line.
+fn on_one_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| {
+        if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) }
+    })
 }
 
 /// What kinds of file can be played, for messages.
@@ -293,6 +383,28 @@ pub enum Fault {
         "all of it together is shorter than 10 ms, which cannot be looped; play it once instead"
     )]
     TooShort,
+    /// The text of a playlist is not one.
+    #[error(
+        "it is not a playlist that can be read ({0}); expected M3U, M3U8, PLS or XSPF of at most 4 MiB"
+    )]
+    Playlist(String),
+    /// A playlist in a playlist in a playlist.
+    #[error("a playlist inside a playlist may not name another one; expected audio files")]
+    Nested,
+    /// A folder or playlist without entries.
+    #[error("there is no music in it; {EXPECTED}")]
+    NoEntries,
+    /// A folder or playlist of which nothing plays.
+    #[error("of what is in it, {count}, nothing can be played; {first}")]
+    NonePlays {
+        /// How many entries were tried.
+        count: usize,
+        /// The first of them, and what is wrong with it.
+        first: String,
+    },
+    /// A stream cannot be had.
+    #[error(transparent)]
+    Live(#[from] Trouble),
     /// A decoder gave up in a way it should not.
     #[error("the decoder failed on it; {EXPECTED}")]
     Decoder,

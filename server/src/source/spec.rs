@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// One source, as named on the command line.
+use super::playlist;
+
+/// One source, as named on the command line or in a playlist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceSpec {
     /// The built-in track, written `demo`. A file of that name is reached as `./demo`.
@@ -12,61 +14,84 @@ pub enum SourceSpec {
     Metronome,
     /// An audio file.
     File(PathBuf),
+    /// All music in a folder and the folders below it.
+    Directory(PathBuf),
+    /// A playlist: M3U, M3U8, PLS or XSPF, by its name.
+    Playlist(PathBuf),
+    /// An audio file or a radio station on the web, an address that begins with `http://` or `https://`.
+    Http(String),
+    /// Standard input, written `-`.
+    Stdin,
+    /// A named pipe.
+    Fifo(PathBuf),
+    /// A command that writes sound, written after `exec:`.
+    Exec(String),
 }
 
 /// Why a `--source` value cannot be used. Shows as one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// The value was empty.
-    #[error("the source is empty; expected an audio file, `demo` or `metronome`")]
-    Empty,
-    /// A kind of source that is planned and not there yet.
     #[error(
-        "{value}: {kind} as a source is not supported yet; expected an audio file, `demo` or `metronome`"
+        "the source is empty; expected an audio file, a folder, a playlist, `demo` or `metronome`"
     )]
-    NotYet {
-        /// What the user wrote.
-        value: String,
-        /// What that would be.
-        kind: &'static str,
-    },
+    Empty,
+    /// There is no command after `exec:`.
+    #[error("the command is empty; expected `exec:` and a command that writes audio")]
+    NoCommand,
 }
 
 impl FromStr for SourceSpec {
     type Err = SpecError;
 
-    /// Reads the value only: the file is looked at by [`super::open`], except that a directory is
-    /// named as what it is at once.
+    /// Reads the value only: whatever it names is opened by [`super::open`]. A folder is told from a file by looking.
     fn from_str(value: &str) -> Result<Self, SpecError> {
-        let not_yet = |kind| SpecError::NotYet { value: value.escape_debug().to_string(), kind };
         if value.trim().is_empty() {
             return Err(SpecError::Empty);
         }
-        if value == "demo" {
-            return Ok(Self::Demo);
-        }
-        if value == "metronome" {
-            return Ok(Self::Metronome);
-        }
-        if value == "-" {
-            return Err(not_yet("standard input"));
+        match value {
+            "demo" => return Ok(Self::Demo),
+            "metronome" => return Ok(Self::Metronome),
+            "-" => return Ok(Self::Stdin),
+            _ => {}
         }
         if has_scheme(value, "exec:") {
-            return Err(not_yet("the output of a command"));
+            let command = value["exec:".len()..].trim();
+            let found = || Self::Exec(command.to_owned());
+            return (!command.is_empty()).then(found).ok_or(SpecError::NoCommand);
         }
-        if has_scheme(value, "http://") || has_scheme(value, "https://") {
-            return Err(not_yet("an address on the web"));
+        if is_web(value) {
+            return Ok(Self::Http(value.to_owned()));
         }
         let path = Path::new(value);
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        if ["m3u", "m3u8", "pls", "xspf"].iter().any(|playlist| extension == *playlist) {
-            return Err(not_yet("a playlist"));
-        }
-        if path.is_dir() {
-            return Err(not_yet("a directory"));
-        }
-        Ok(Self::File(path.to_owned()))
+        Ok(if path.is_dir() {
+            Self::Directory(path.to_owned())
+        } else if playlist::Kind::of(path).is_some() {
+            Self::Playlist(path.to_owned())
+        } else if is_fifo(path) {
+            Self::Fifo(path.to_owned())
+        } else {
+            Self::File(path.to_owned())
+        })
     }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Whether it is an address on the web.
+pub(super) fn is_web(value: &str) -> bool {
+    has_scheme(value, "http://") || has_scheme(value, "https://")
 }
 
 fn has_scheme(value: &str, scheme: &str) -> bool {

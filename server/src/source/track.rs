@@ -1,10 +1,14 @@
 //! What is known about a piece of music: the tags of a file, made fit to be shown.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use symphonia::core::formats::FormatReader;
 use symphonia::core::meta::{MetadataRevision, StandardTag};
+
+use super::gain::GainTags;
+use super::picture_id::PictureId;
 
 /// Longest tag kept, in characters. A file may carry megabytes in one tag, and every listener gets it.
 const TAG_CHARS_MAX: usize = 300;
@@ -26,28 +30,43 @@ pub struct Track {
     pub track_number: Option<u32>,
     /// Length in milliseconds. An estimate where a file does not state it.
     pub duration_ms: Option<u64>,
+    /// Its picture, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artwork: Option<PictureId>,
+    /// The file on this machine in which or beside which its picture is. Nobody is told.
+    #[serde(skip)]
+    pub file: Option<Arc<Path>>,
 }
 
 impl Track {
     /// A track of which only the file name is known.
     pub(super) fn from_path(path: &Path) -> Self {
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-        let title = clean(&stem).unwrap_or_else(|| "Untitled".to_owned());
-        Self { title, ..Self::default() }
+        Self { file: Some(path.into()), ..Self::named(&stem, None) }
     }
 
-    /// Takes over what the reader found so far.
+    /// A track of which only this is known, as a playlist tells it.
+    pub(super) fn named(title: &str, artist: Option<&str>) -> Self {
+        let title = clean(title).unwrap_or_else(|| "Untitled".to_owned());
+        Self { title, artist: artist.and_then(clean), ..Self::default() }
+    }
+
+    /// Takes over what the reader found so far, and returns what it says about loudness.
     ///
     /// Revisions come oldest first, and what is read from the front of a file after what hangs at its
     /// end: `ID3v2` after the `ID3v1` that cuts titles at 30 characters. So later ones win.
-    pub(super) fn read_tags(&mut self, reader: &mut dyn FormatReader) {
+    pub(super) fn read_tags(&mut self, reader: &mut dyn FormatReader) -> GainTags {
+        let mut gain = GainTags::default();
         let mut log = reader.metadata();
         while let Some(revision) = log.pop() {
             self.apply(&revision);
+            gain.apply(&revision);
         }
         if let Some(revision) = log.current() {
             self.apply(revision);
+            gain.apply(revision);
         }
+        gain
     }
 
     fn apply(&mut self, revision: &MetadataRevision) {
@@ -131,7 +150,7 @@ fn year_of(date: &str) -> Option<u32> {
 }
 
 /// Text on one line, of bounded length; `None` when nothing is left.
-fn clean(text: &str) -> Option<String> {
+pub(super) fn clean(text: &str) -> Option<String> {
     let one_line: String =
         text.chars().take(TAG_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let trimmed = one_line.trim();

@@ -209,7 +209,7 @@ impl Follower {
                 come_back(hub);
                 if state.edition >= edition {
                     self.shown = Some((instance, state.edition));
-                    hub.update(|group| group.follow(state.program));
+                    hub.follow(state.program);
                 }
             }
             _ => {
@@ -411,7 +411,8 @@ impl Follower {
     fn show(&mut self, state: State, hub: &Hub) {
         self.shown = Some((state.instance, state.edition));
         self.is_open = false;
-        let identity = Identity { server_id: state.server_id, name: state.name };
+        let identity =
+            Identity { server_id: state.server_id, name: state.name, rules: state.rules };
         begin(hub, identity, state.group_id, state.program);
         self.lanes.iter_mut().for_each(|lane| lane.reassembly = Reassembly::default());
     }
@@ -468,6 +469,10 @@ impl Follower {
         let mut wrong = None;
         for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
             while let Some(raw) = lane.reassembly.pop(party_now) {
+                // Its cut may overtake the state that tells of it; what was made before is void.
+                if !hub.follow_cuts(raw.header.cuts, party_now) {
+                    continue;
+                }
                 match wire::chunk(format, &raw.header, &raw.message) {
                     Ok(chunk) => hub.publish_made(format, chunk, party_now),
                     Err(error) => wrong = Some(error),
@@ -556,7 +561,7 @@ mod tests {
 
     impl Scene {
         fn connected() -> Self {
-            let identity = Identity { server_id: String::new(), name: String::new() };
+            let identity = Identity::default();
             let hub = Hub::new(identity, Group::new(String::new(), String::new()));
             let mut follower = Follower::new("edge", PartyClock::followed(), host(0));
             follower.handle_connected(host(0));

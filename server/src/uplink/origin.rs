@@ -145,6 +145,7 @@ impl Origin {
             edition: self.edition,
             server_id: stage.identity.server_id.clone(),
             name: stage.identity.name.clone(),
+            rules: stage.identity.rules.clone(),
             group_id: stage.group.id().to_owned(),
             program: stage.group.program().clone(),
         }
@@ -162,7 +163,7 @@ impl Origin {
         let count = fetch_count(&Fetch { from: begins, ..*fetch });
         numbered
             .take(usize::try_from(count).unwrap_or(usize::MAX))
-            .map(|(cursor, chunk)| self.numbered(cursor, chunk))
+            .map(|(cursor, chunk)| self.numbered(cursor, chunk, stage))
             .collect()
     }
 
@@ -173,14 +174,16 @@ impl Origin {
         format: WireFormat,
         stage: &Stage,
     ) -> Option<Numbered> {
-        Some(self.numbered(cursor, stage.rings.of(format).get(cursor)?))
+        Some(self.numbered(cursor, stage.rings.of(format).get(cursor)?, stage))
     }
 
-    fn numbered(&self, cursor: Cursor, chunk: &Arc<Chunk>) -> Numbered {
+    fn numbered(&self, cursor: Cursor, chunk: &Arc<Chunk>, stage: &Stage) -> Numbered {
         let header = ChunkHeader {
             instance: self.instance,
             number: cursor.number(),
             epoch: chunk.epoch(),
+            // What is in the ring was made after the last one.
+            cuts: stage.group.cuts(),
             end: chunk.end(),
         };
         Numbered { header, chunk: Arc::clone(chunk) }
@@ -200,17 +203,17 @@ pub(crate) struct Numbered {
 mod tests {
     use super::*;
     use crate::fanout::fixture::{at, fill_all};
-    use crate::fanout::ring::Rings;
     use crate::group::Group;
     use crate::session::Identity;
 
     fn stage() -> Stage {
-        let mut rings = Rings::default();
-        // Twenty chunks of 50 ms.
-        fill_all(&mut rings, at(1_000), at(2_000), at(0));
-        let identity = Identity { server_id: "s".to_owned(), name: "n".to_owned() };
+        let identity =
+            Identity { server_id: "s".to_owned(), name: "n".to_owned(), ..Identity::default() };
         let group = Group::new("g".to_owned(), "n".to_owned());
-        Stage { rings, group, identity: Arc::new(identity) }
+        let mut stage = Stage::new(Arc::new(identity), group);
+        // Twenty chunks of 50 ms.
+        fill_all(&mut stage.rings, at(1_000), at(2_000), at(0));
+        stage
     }
 
     fn present(millis: i64, here: usize, stage: &Stage) -> Present<'_> {

@@ -172,7 +172,7 @@ mod tests {
     /// The `number`th chunk of 100 ms, the first of which is heard at 10 s.
     fn raw(number: u64) -> Raw {
         let end = party(10_100 + 100 * number as i64);
-        let header = ChunkHeader { instance: 1, number, epoch: 0, end };
+        let header = ChunkHeader { instance: 1, number, epoch: 0, cuts: 0, end };
         Raw { format: WireFormat::Pcm16, header, message: Bytes::new() }
     }
 

@@ -14,9 +14,10 @@ use crate::fanout::chunk::Chunk;
 use crate::group::Program;
 use crate::pipeline::encoder::WireFormat;
 use crate::pipeline::timeline::Stamp;
+use crate::rights::Rules;
 
 /// Version of what is said here. The two must have the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Longest control message, in bytes. A state with all tracks it can hold has less.
 pub(crate) const CONTROL_BYTES_MAX: usize = 256 << 10;
@@ -103,6 +104,8 @@ pub(crate) struct State {
     pub(crate) server_id: String,
     /// The party's name.
     pub(crate) name: String,
+    /// Who may do what.
+    pub(crate) rules: Rules,
     /// The group's id.
     pub(crate) group_id: String,
     /// What plays.
@@ -145,12 +148,14 @@ pub(crate) struct ChunkHeader {
     pub(crate) number: u64,
     /// Which epoch of the timeline it belongs to.
     pub(crate) epoch: u32,
+    /// How often before it what was ahead became void: what came before a cut is not heard after it.
+    pub(crate) cuts: u64,
     /// When its last frame has been heard: its length in microseconds is not whole.
     pub(crate) end: ServerTime,
 }
 
 /// Bytes of a [`ChunkHeader`].
-const HEADER_BYTES: usize = 28;
+const HEADER_BYTES: usize = 36;
 
 impl ChunkHeader {
     /// As it is sent: big-endian, in the order of the fields.
@@ -159,7 +164,8 @@ impl ChunkHeader {
         bytes[..8].copy_from_slice(&self.instance.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.number.to_be_bytes());
         bytes[16..20].copy_from_slice(&self.epoch.to_be_bytes());
-        bytes[20..].copy_from_slice(&self.end.as_micros().to_be_bytes());
+        bytes[20..28].copy_from_slice(&self.cuts.to_be_bytes());
+        bytes[28..].copy_from_slice(&self.end.as_micros().to_be_bytes());
         bytes
     }
 
@@ -168,11 +174,13 @@ impl ChunkHeader {
         let (instance, rest) = bytes.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let (epoch, rest) = rest.split_first_chunk()?;
+        let (cuts, rest) = rest.split_first_chunk()?;
         let end: [u8; 8] = rest.try_into().ok()?;
         Some(Self {
             instance: u64::from_be_bytes(*instance),
             number: u64::from_be_bytes(*number),
             epoch: u32::from_be_bytes(*epoch),
+            cuts: u64::from_be_bytes(*cuts),
             end: ServerTime::from_micros(i64::from_be_bytes(end)),
         })
     }
@@ -254,7 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn header(chunk: &Chunk) -> ChunkHeader {
-        ChunkHeader { instance: 1, number: 2, epoch: 3, end: chunk.end() }
+        ChunkHeader { instance: 1, number: 2, epoch: 3, cuts: 4, end: chunk.end() }
     }
 
     #[test]
@@ -284,9 +292,9 @@ mod tests {
 
     #[test]
     fn another_version_is_told_before_its_content() {
-        let error = decode_versioned::<Report>(br#"{"version":2,"new":"words"}"#).err();
+        let error = decode_versioned::<Report>(br#"{"version":1,"old":"words"}"#).err();
         let text = error.expect("refused").to_string();
-        assert!(text.contains("version 2") && text.contains("version 1"), "{text}");
+        assert!(text.contains("version 1") && text.contains("version 2"), "{text}");
     }
 
     proptest! {

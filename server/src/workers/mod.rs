@@ -58,6 +58,9 @@ impl Coordinator {
     /// [`StartError`]. Nothing runs after any error.
     pub async fn start(config: Config, workers: u16) -> Result<Self, StartError> {
         config.cluster.check(config.port, config.ops_port)?;
+        // Here it is said once, and at once.
+        #[cfg(feature = "tls")]
+        config.tls.check()?;
         let listen_error =
             |error| StartError::Listen { host: config.host.clone(), port: config.port, error };
         let source =
@@ -163,6 +166,10 @@ impl Template {
         for origin in &config.allow_origins {
             option("--allow-origin", origin.into());
         }
+        if let Some(url) = &config.public_url {
+            option("--public-url", url.to_string().into());
+        }
+        option("--base-path", config.base_path.to_string().into());
         for endpoint in &cluster.edge {
             option("--edge", endpoint.to_string().into());
         }
@@ -175,6 +182,10 @@ impl Template {
             ("--edge-ca", &cluster.edge_ca),
             ("--edge-cert", &cluster.edge_cert),
             ("--edge-key", &cluster.edge_key),
+            #[cfg(feature = "tls")]
+            ("--tls-cert", &config.tls.tls_cert),
+            #[cfg(feature = "tls")]
+            ("--tls-key", &config.tls.tls_key),
         ] {
             if let Some(file) = file {
                 option(name, file.into());

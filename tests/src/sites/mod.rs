@@ -223,6 +223,7 @@ impl Site {
             .args(["netns", "exec", SITE])
             .arg(server_binary()?)
             .args(["--source", "demo", "--port", "0", "--serve-edges", "tcp/10.77.7.2:7447"])
+            .arg("--no-mdns")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -219,7 +219,11 @@ async fn the_stream_goes_on_through_whatever_a_player_says_of_itself() -> Result
 }
 
 /// Chunks that hold at least `frames` frames in all.
-async fn frames_of(client: &mut Client, frames: usize, frame_bytes: usize) -> Result<Vec<Chunk>> {
+pub(super) async fn frames_of(
+    client: &mut Client,
+    frames: usize,
+    frame_bytes: usize,
+) -> Result<Vec<Chunk>> {
     let mut chunks = Vec::new();
     let mut got = 0;
     while got < frames {
@@ -230,7 +234,7 @@ async fn frames_of(client: &mut Client, frames: usize, frame_bytes: usize) -> Re
     Ok(chunks)
 }
 
-fn joined(chunks: &[Chunk]) -> Vec<u8> {
+pub(super) fn joined(chunks: &[Chunk]) -> Vec<u8> {
     chunks.iter().flat_map(|chunk| chunk.audio.iter().copied()).collect()
 }
 
@@ -240,7 +244,7 @@ fn micros(frames: usize) -> i64 {
 
 /// Every stamp is the first plus the frames since, to the microsecond: nothing is missing, nothing is
 /// sent twice, and no rounding adds up.
-fn assert_contiguous(chunks: &[Chunk], frame_bytes: usize) {
+pub(super) fn assert_contiguous(chunks: &[Chunk], frame_bytes: usize) {
     let mut frames = 0;
     for chunk in chunks {
         let due = chunks[0].timestamp + micros(frames);
@@ -254,7 +258,7 @@ fn assert_contiguous(chunks: &[Chunk], frame_bytes: usize) {
 }
 
 /// `heard` is `file` from some frame on, round and round without a hole or an extra frame.
-fn assert_is_loop_of(heard: &[u8], file: &[u8], frame_bytes: usize) -> Result<()> {
+pub(super) fn assert_is_loop_of(heard: &[u8], file: &[u8], frame_bytes: usize) -> Result<()> {
     let frames = file.len() / frame_bytes;
     let mark = 64 * frame_bytes;
     let round = [file, &file[..mark]].concat();

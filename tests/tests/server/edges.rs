@@ -11,7 +11,7 @@ use e2e::client::{Chunk, Client, Hello, Received};
 use e2e::http::get;
 use e2e::process::ServerProcess;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::config::Config;
 use server::server::Server;
 use tempfile::TempDir;
@@ -22,6 +22,8 @@ use crate::{fixture, listeners, until};
 
 /// Microseconds of one chunk, and how far the ends of two may be apart by rounding.
 const CHUNK_US: i64 = 100_000;
+
+const KEY: &str = "the-hosts-own-key";
 
 /// An origin and a folder where edges find it.
 struct Origin {
@@ -37,7 +39,7 @@ impl Origin {
     async fn start_in(folder: TempDir, source: &Path, port: u16) -> Result<Self> {
         let source = source.to_str().context("a path")?;
         let endpoint = endpoint(&folder);
-        let args = ["--source", source, "--serve-edges", &endpoint];
+        let args = ["--source", source, "--serve-edges", &endpoint, "--host-key", KEY];
         Ok(Self { server: ServerProcess::start_on(port, &args).await?, folder })
     }
 
@@ -266,6 +268,57 @@ async fn an_edge_may_come_before_its_origin() -> Result<()> {
     let exit = edge.exit(Duration::from_secs(8)).await?;
     assert_eq!(exit.status.code(), Some(0), "{exit:?}");
     Ok(())
+}
+
+/// The host may be anywhere: what it asks for is done at the origin, and heard everywhere at the same time.
+#[tokio::test]
+async fn what_the_host_asks_for_at_an_edge_is_heard_everywhere() -> Result<()> {
+    let origin = Origin::start(&fixture("ramp-48k-16.flac")).await?;
+    let edge = origin.edge().await?;
+    let (mut direct, _) =
+        Client::listen(&origin.server.socket_url(), &Hello::pcm16("direct"), 250).await?;
+    settle(&mut direct).await?;
+    let hello = Hello { controls: Some(Some(KEY)), ..Hello::pcm16("host") };
+    let (mut host, _) = Client::listen(&edge.socket_url(), &hello, 250).await?;
+    let ask = |command: &str| {
+        let controller = json!({"command": command, "position_ms": 100});
+        json!({"type": "client/command", "payload": {"controller": controller}})
+    };
+    // What was made before is void, at both.
+    host.chunks(5).await?;
+    host.send(&ask("seek")).await?;
+    tokio::try_join!(
+        until_message(&mut direct, "stream/clear"),
+        until_message(&mut host, "stream/clear")
+    )?;
+    tokio::try_join!(settle(&mut direct), settle(&mut host))?;
+    compare(&mut direct, &mut host, 30).await?;
+    host.send(&ask("pause")).await?;
+    tokio::try_join!(
+        until_message(&mut direct, "stream/end"),
+        until_message(&mut host, "stream/end")
+    )?;
+    host.send(&ask("play")).await?;
+    tokio::try_join!(
+        until_message(&mut direct, "stream/start"),
+        until_message(&mut host, "stream/start")
+    )?;
+    tokio::try_join!(settle(&mut direct), settle(&mut host))?;
+    compare(&mut direct, &mut host, 30).await
+}
+
+/// Reads until a message of that type comes.
+async fn until_message(client: &mut Client, kind: &str) -> Result<()> {
+    let waiting = async {
+        loop {
+            match client.receive().await? {
+                Received::Json(message) if message["type"] == kind => return Ok(()),
+                Received::Json(_) | Received::Chunk(_) => {}
+                end => anyhow::bail!("{end:?}"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(15), waiting).await.with_context(|| format!("no {kind}"))?
 }
 
 /// A source that was silent for longer than everything that is ahead is heard again soon, everywhere at the same time.

@@ -2,16 +2,25 @@
 //!
 //! Every wait has a limit, every server picks its own port, and nothing sleeps.
 
+mod acme;
 mod audio;
+mod control;
 mod edges;
 mod faults;
 mod greeting;
 mod http;
 mod limits;
+mod lists;
+mod live;
+#[cfg(target_os = "linux")]
+mod mdns;
 mod ops;
 mod refusals;
+mod roles;
 mod shutdown;
 mod sources;
+mod subpath;
+mod tls;
 mod trust;
 mod workers;
 

@@ -5,7 +5,8 @@ use std::io::{self, IoSlice};
 
 use bytes::{Buf, Bytes};
 use protocol::time::ServerTime;
-use tokio::net::TcpStream;
+
+use super::wire::Wire;
 
 /// Pieces that are handed over in one call.
 const PIECES: usize = 16;
@@ -80,8 +81,8 @@ impl Batch {
     /// # Errors
     ///
     /// The system's: the connection is gone.
-    pub(super) fn write_to(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        self.write_while(stream, PIECES, |batch| !batch.is_empty())
+    pub(super) fn write_to(&mut self, wire: &Wire) -> io::Result<bool> {
+        self.write_while(wire, PIECES, |batch| !batch.is_empty())
     }
 
     /// Hands over what the system takes of a frame that was begun. Returns whether that was all of it.
@@ -89,14 +90,14 @@ impl Batch {
     /// # Errors
     ///
     /// The system's: the connection is gone.
-    pub(super) fn finish_begun(&mut self, stream: &TcpStream) -> io::Result<bool> {
-        self.write_while(stream, 1, |batch| batch.has_begun)
+    pub(super) fn finish_begun(&mut self, wire: &Wire) -> io::Result<bool> {
+        self.write_while(wire, 1, |batch| batch.has_begun)
     }
 
     /// Hands over up to so many frames at once, as long as that is wanted and the system takes them.
     fn write_while(
         &mut self,
-        stream: &TcpStream,
+        wire: &Wire,
         pieces: usize,
         wanted: impl Fn(&Self) -> bool,
     ) -> io::Result<bool> {
@@ -106,13 +107,13 @@ impl Batch {
             for (slice, frame) in slices.iter_mut().zip(&self.frames) {
                 *slice = IoSlice::new(frame);
             }
-            match stream.try_write_vectored(&slices[..count]) {
+            match wire.try_write_vectored(&slices[..count]) {
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+        wire.try_flush()
     }
 
     fn advance(&mut self, mut written: usize) {

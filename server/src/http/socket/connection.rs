@@ -10,12 +10,11 @@ use bytes::Bytes;
 use protocol::message::{ServerMessage, UnstampedTimeReply};
 use protocol::time::{ServerSpan, ServerTime};
 use serde_json::json;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::batch::{Batch, Counts};
 use super::dispatcher::Shard;
+use super::wire::Wire;
 use crate::app::App;
 use crate::fanout::chunk::Chunk;
 use crate::fanout::frame;
@@ -44,7 +43,7 @@ const REASON_BYTES_MAX: usize = 123;
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) wire: Wire,
     pub(super) app: Arc<App>,
     shard: Arc<Shard>,
     /// Upheavals of the party before it.
@@ -76,12 +75,14 @@ struct State {
     unsent: i64,
     /// The format that is being asked for on behalf of this listener.
     format: Option<WireFormat>,
+    /// Whether figures of the sound are being asked for on behalf of this listener.
+    shows_figures: bool,
 }
 
 impl Connection {
     /// A connection that sends what `session` wants sent, which was made after so many upheavals of the party.
     pub(super) fn new(
-        stream: TcpStream,
+        wire: Wire,
         session: Session,
         (shard, upheavals): (Arc<Shard>, u64),
         app: Arc<App>,
@@ -99,8 +100,9 @@ impl Connection {
             ended: None,
             unsent: 0,
             format: None,
+            shows_figures: false,
         };
-        Self { stream, app, shard, upheavals, state: Mutex::new(state), news: Notify::new() }
+        Self { wire, app, shard, upheavals, state: Mutex::new(state), news: Notify::new() }
     }
 
     /// Hands something in and sends what comes of it.
@@ -192,7 +194,7 @@ impl Connection {
             // If the peer said so, here is the answer. It takes these few bytes at once, or does not want them.
             let answers = std::mem::take(&mut state.answers);
             state.batch.push(answers.into());
-            let _ = state.batch.write_to(&self.stream);
+            let _ = state.batch.write_to(&self.wire);
         }
         let leave = state.closing.map_or(Leave::Left, |(_, leave)| leave);
         *state.ended.get_or_insert(leave)
@@ -215,6 +217,7 @@ impl Connection {
             state.unsent = unsent;
         }
         self.ask_for(state, state.session.format());
+        self.ask_for_figures(state, state.session.shows_figures());
         if state.ended.is_some() || (state.blocked.is_some() && !was_blocked) {
             self.news.notify_one();
         }
@@ -228,13 +231,21 @@ impl Connection {
         }
     }
 
+    /// Says whether figures of the sound are wanted here from now on.
+    fn ask_for_figures(&self, state: &mut State, wanted: bool) {
+        if wanted != state.shows_figures {
+            self.app.observatory.change(wanted);
+            state.shows_figures = wanted;
+        }
+    }
+
     /// Sends until there is nothing to send, or the socket takes no more. Errors say that and why it is over.
     fn drain(self: &Arc<Self>, state: &mut State) -> Result<(), Leave> {
         loop {
             if state.blocked.is_some() && !self.overtake(state).map_err(|error| gone(&error))? {
                 return self.wait_for_room(state);
             }
-            if !state.batch.write_to(&self.stream).map_err(|error| gone(&error))? {
+            if !state.batch.write_to(&self.wire).map_err(|error| gone(&error))? {
                 return self.wait_for_room(state);
             }
             self.count(state);
@@ -250,7 +261,7 @@ impl Connection {
     /// Puts what cannot wait in front of the chunks of a batch that the system did not take. Returns whether it could: not
     /// in the middle of a frame, and not before there is room, as a time reply is stamped here.
     fn overtake(&self, state: &mut State) -> io::Result<bool> {
-        if !state.batch.finish_begun(&self.stream)? || !self.has_room() {
+        if !state.batch.finish_begun(&self.wire)? || !self.wire.has_room() {
             return Ok(false);
         }
         let mut urgent = std::mem::take(&mut state.answers);
@@ -267,11 +278,6 @@ impl Connection {
             state.batch.push_first(urgent.into());
         }
         Ok(true)
-    }
-
-    /// Whether the socket takes more, as far as is known without asking the system.
-    fn has_room(&self) -> bool {
-        self.stream.try_io(Interest::WRITABLE, || Ok(())).is_ok()
     }
 
     /// Counts what the batch was.
@@ -316,6 +322,7 @@ impl Connection {
                     break;
                 }
                 Output::Message(message) => state.batch.push(frame::text(&message.encode()).into()),
+                Output::Binary(message) => state.batch.push(frame::binary(&message).0.into()),
                 Output::Ping => state.batch.push(frame::ping().into()),
                 Output::TimeReply(reply) => {
                     state.batch.push(self.time_reply(reply).into());
@@ -324,6 +331,9 @@ impl Connection {
                 }
                 Output::Wait(_) => break,
             }
+        }
+        if let Some(wish) = state.session.take_wish() {
+            self.app.darkroom.ask(wish);
         }
         let skipped = state.session.take_skipped();
         if skipped > 0 {
@@ -406,6 +416,7 @@ impl Drop for Connection {
         let mut state = self.state();
         self.app.metrics.unsent.dec_by(state.unsent);
         self.ask_for(&mut state, None);
+        self.ask_for_figures(&mut state, false);
     }
 }
 

@@ -22,18 +22,19 @@ impl AsyncRead for Inbound {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = &self.0.stream;
+        let wire = &self.0.wire;
         loop {
-            ready!(stream.poll_read_ready(cx))?;
-            match stream.try_read(buf.initialize_unfilled()) {
+            // Tried first: what was encrypted may have come with what was read before it.
+            match wire.try_read(buf.initialize_unfilled()) {
                 Ok(bytes) => {
                     buf.advance(bytes);
                     return Poll::Ready(Ok(()));
                 }
-                // It was not ready after all: that is known now, so the loop ends.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
+            // That it was not ready is known now, so the loop ends.
+            ready!(wire.poll_read_ready(cx))?;
         }
     }
 }

@@ -11,6 +11,7 @@ mod connection;
 pub(crate) mod dispatcher;
 mod inbound;
 mod reader;
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -23,19 +24,20 @@ use axum::extract::{Request, State};
 use axum::http::header::{ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use self::connection::Connection;
 use self::reader::Reader;
+use self::wire::Wire;
 use crate::app::App;
 use crate::fanout::frame;
 use crate::fanout::outbox::close_code;
 use crate::http::accept::{Peer, RETRY_AFTER_S};
+use crate::http::own_url::own_url;
 use crate::metrics::Refused;
 use crate::session::Session;
 
@@ -79,10 +81,11 @@ pub(crate) async fn upgrade(
             return turn_away(request, response, peer, farewell);
         }
     };
+    let base_url = own_url(request.headers());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgraded.await {
-            Ok(upgraded) => run(upgraded, app).await,
+            Ok(upgraded) => run(upgraded, base_url, app).await,
             Err(error) => tracing::debug!(%error, "no upgrade"),
         }
         drop((place, peer));
@@ -115,20 +118,22 @@ async fn say_no(upgraded: OnUpgrade, (code, words): (u16, &str)) -> io::Result<(
     let Ok(upgraded) = upgraded.await else { return Ok(()) };
     let mut stream = TokioIo::new(upgraded);
     stream.write_all(&frame::close(code, words)).await?;
+    stream.flush().await?;
     // Its answer, or its end: a connection with unread bytes would be reset, and the words lost.
     stream.read(&mut [0; 64]).await.map(drop)
 }
 
-/// Runs a connection until it is over.
-async fn run(upgraded: Upgraded, app: Arc<App>) {
-    let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+/// Runs a connection until it is over. Its client calls this server by that address.
+async fn run(upgraded: Upgraded, base_url: Option<String>, app: Arc<App>) {
+    let Some((wire, early)) = Wire::of(upgraded) else {
         return tracing::error!("a connection of another kind than were accepted");
     };
     let number = app.accepted.fetch_add(1, Ordering::Relaxed);
     // Before the party is looked at: one that comes after this is noticed.
     let upheavals = app.hub.upheavals_so_far();
-    let session = Session::new(Arc::clone(&app.hub.stage().identity), number, app.clock.now());
+    let session = Session::new(Arc::clone(&app.hub.stage().identity), number, app.clock.now())
+        .called(base_url);
     let shard = app.dispatcher.shard(number);
-    let connection = Arc::new(Connection::new(io.into_inner(), session, (shard, upheavals), app));
-    Reader::new(connection, read_buf.to_vec()).await.run().await;
+    let connection = Arc::new(Connection::new(wire, session, (shard, upheavals), app));
+    Reader::new(connection, early.to_vec()).await.run().await;
 }

@@ -14,9 +14,12 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::connection::Connection;
 use super::inbound::Inbound;
+use crate::app::App;
 use crate::fanout::count::Registration;
 use crate::fanout::outbox::{Close, close_code};
+use crate::group::players::Told;
 use crate::metrics::Leave;
+use crate::session::{Asked, Client};
 
 /// Largest message from a client, in bytes. A hello with every optional field has about 2 kB.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -30,9 +33,49 @@ pub(super) struct Reader {
     stream: WebSocketStream<Inbound>,
     connection: Arc<Connection>,
     /// The place in the roster, once the client is known, and the news that another has taken it.
-    seat: Option<(Registration, oneshot::Receiver<()>)>,
+    seat: Option<Seat>,
     /// What came was no WebSocket message, or too long a one: nothing more can be read.
     is_broken: bool,
+}
+
+/// A client's place among the others.
+struct Seat {
+    registration: Registration,
+    /// Another connection has taken the place.
+    replaced: oneshot::Receiver<()>,
+    app: Arc<App>,
+    /// Whether it looks at the players.
+    watches: bool,
+}
+
+impl Seat {
+    fn take(app: &Arc<App>, client: &Client) -> Self {
+        let (registration, replaced) = app.roster.register(&client.id, client.listens());
+        let watches = client.watches();
+        if watches {
+            app.hub.update_players(|players| ((), players.watch(true)));
+        }
+        Self { registration, replaced, app: Arc::clone(app), watches }
+    }
+
+    /// Its player tells how it is set. Who looks at the players sees it when it looks next.
+    fn tell(&self, told: Told) {
+        let (id, number) = self.registration.name();
+        self.app.hub.update_players(|players| {
+            players.tell(id, number, told);
+            ((), false)
+        });
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let (id, number) = self.registration.name();
+        self.app.hub.update_players(|players| {
+            players.leave(id, number);
+            ((), self.watches && players.watch(false))
+        });
+    }
 }
 
 /// What the task wakes for.
@@ -110,7 +153,7 @@ impl Reader {
         tokio::select! {
             received = stream.next(), if !*is_broken => Woken::Received(received),
             // An error shows when something is written.
-            _ = connection.stream.writable(), if connection.is_blocked() => Woken::Writable,
+            _ = connection.wire.writable(), if connection.is_blocked() => Woken::Writable,
             () = replaced(seat) => Woken::Replaced,
             () = connection.news.notified() => Woken::News,
         }
@@ -122,6 +165,7 @@ impl Reader {
 
     fn handle(&mut self, arrived: ServerTime, message: &Message) {
         let Self { connection, seat, .. } = self;
+        let app = &connection.app;
         connection.with_session(|session| {
             match message {
                 Message::Text(text) => session.handle_text(arrived, text),
@@ -132,17 +176,26 @@ impl Reader {
             }
             if let (None, Some(client)) = (&seat, session.client()) {
                 // Before anything is sent, so that nobody who got a hello is missing in the count.
-                *seat = Some(connection.app.roster.register(&client.id, client.listens()));
-                connection.app.metrics.joins.inc();
+                *seat = Some(Seat::take(app, client));
+                app.metrics.joins.inc();
                 tracing::info!(id = ?client.id, name = ?client.name, "joined");
+            }
+            match (session.take_asked(), &seat) {
+                (Some(Asked::Tell(told)), Some(seat)) => seat.tell(told),
+                (Some(Asked::Do(command)), _) => {
+                    if let Err(denied) = app.obey(&command) {
+                        session.handle_denied(&denied.to_string());
+                    }
+                }
+                _ => {}
             }
         });
     }
 }
 
 /// Resolves when the seat has been taken by another connection, once. Never, without a seat.
-async fn replaced(seat: &mut Option<(Registration, oneshot::Receiver<()>)>) {
-    if let Some((_, replaced)) = seat
+async fn replaced(seat: &mut Option<Seat>) {
+    if let Some(Seat { replaced, .. }) = seat
         && !replaced.is_terminated()
         && replaced.await.is_ok()
     {

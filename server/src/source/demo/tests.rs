@@ -4,7 +4,7 @@ use super::*;
 
 /// One round, left and right in turn.
 fn round(demo: &mut Demo) -> Vec<f32> {
-    demo.rewind();
+    demo.seek(0);
     let mut samples = Vec::new();
     while let Some(block) = demo.next_block() {
         assert_eq!((block.rate_hz, block.resolution_bits), (RATE_HZ, 24));

@@ -3,15 +3,24 @@
 mod damage;
 mod exact;
 mod formats;
+mod joins;
+mod jumps;
 mod layout;
+mod lists;
 mod looping;
+mod loudness;
 mod made;
 mod naming;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CHANNELS, PCM_FRAMES_MAX, Pcm, RATE_HZ, Read, Source, SourceError, SourceSpec, open};
+use protocol::message::Repeat;
+
+use super::{
+    Abilities, CHANNELS, Jump, NEXT_UP_MAX, Options, Order, PCM_FRAMES_MAX, Pcm, RATE_HZ, Read,
+    Source, SourceError, SourceSpec, open,
+};
 
 /// A file under `tests/fixtures/audio`.
 fn fixture(name: &str) -> PathBuf {
@@ -20,7 +29,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn open_files(paths: &[&Path], looped: bool) -> Result<Box<dyn Source>, SourceError> {
     let specs: Vec<_> = paths.iter().map(|path| SourceSpec::File(path.to_path_buf())).collect();
-    open(&specs, looped)
+    open(&specs, &Options::repeating(if looped { Repeat::All } else { Repeat::Off }))
 }
 
 /// What `open` says about one file.

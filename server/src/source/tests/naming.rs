@@ -13,31 +13,32 @@ fn names_are_read_as_what_they_are() {
 }
 
 #[test]
-fn sources_of_later_versions_are_named_as_such() {
+fn each_kind_of_source_is_told_by_how_it_is_written() {
     let folder = Folder::new();
     let directory = folder.path().to_str().unwrap();
-    for (value, kind) in [
-        (directory, "a directory"),
-        ("party.m3u", "a playlist"),
-        ("party.M3U8", "a playlist"),
-        ("party.pls", "a playlist"),
-        ("party.xspf", "a playlist"),
-        ("http://radio.example/stream", "an address on the web"),
-        ("HTTPS://radio.example/stream.mp3", "an address on the web"),
-        ("-", "standard input"),
-        ("exec:cat song.wav", "the output of a command"),
+    let web = |address: &str| SourceSpec::Http(address.to_owned());
+    for (value, spec) in [
+        (directory, SourceSpec::Directory(folder.path().to_owned())),
+        ("party.m3u", SourceSpec::Playlist("party.m3u".into())),
+        ("party.M3U8", SourceSpec::Playlist("party.M3U8".into())),
+        ("a/party.pls", SourceSpec::Playlist("a/party.pls".into())),
+        ("party.xspf", SourceSpec::Playlist("party.xspf".into())),
+        ("http://radio.example/stream", web("http://radio.example/stream")),
+        ("HTTPS://radio.example/a.m3u", web("HTTPS://radio.example/a.m3u")),
+        ("-", SourceSpec::Stdin),
+        ("exec: cat song.wav", SourceSpec::Exec("cat song.wav".to_owned())),
     ] {
-        let message = value.parse::<SourceSpec>().unwrap_err().to_string();
-        assert!(message.starts_with(value), "{message}");
-        assert!(message.contains(&format!("{kind} as a source is not supported yet")), "{message}");
+        assert_eq!(value.parse(), Ok(spec));
     }
-    let message = " ".parse::<SourceSpec>().unwrap_err().to_string();
-    assert!(message.contains("the source is empty"), "{message}");
+    for (value, what) in [(" ", "the source is empty"), ("exec: ", "the command is empty")] {
+        let message = value.parse::<SourceSpec>().unwrap_err().to_string();
+        assert!(message.contains(what) && message.contains("expected"), "{message}");
+    }
 }
 
 #[test]
 fn an_empty_list_is_an_error() {
-    let Err(error) = open(&[], true) else { panic!("an empty list was accepted") };
+    let Err(error) = open(&[], &Options::default()) else { panic!("an empty list was accepted") };
     assert_eq!(
         error.to_string(),
         "nothing to play: name at least one audio file, `demo` or `metronome`"

@@ -197,6 +197,7 @@ impl Edge {
         loop {
             follower.handle_wanted(host_clock::now(), wanted(venue));
             follower.handle_timeout(host_clock::now(), &venue.hub);
+            self.pass_requests(venue);
             venue.demand.set_elsewhere(follower.elsewhere() as usize);
             let until = loop {
                 match follower.poll_output() {
@@ -253,6 +254,22 @@ impl Edge {
                 Ok(())
             }
             Output::Reconnect | Output::Timeout(_) => Ok(()),
+        }
+    }
+
+    /// Passes on what people ask of the source, which is at the origin.
+    fn pass_requests(&self, venue: &Venue) {
+        while let Some(request) = venue.control.take() {
+            let put = self
+                .session
+                .put(self.meeting.key(&format!("request/{}", self.id)), wire::encode(&request))
+                .priority(Priority::InteractiveHigh)
+                .congestion_control(CongestionControl::Block)
+                .express(true)
+                .wait();
+            if let Err(error) = put {
+                tracing::warn!(%error, "the origin was not told what somebody asked for");
+            }
         }
     }
 

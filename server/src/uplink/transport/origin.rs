@@ -17,6 +17,7 @@ use zenoh::{Session, Wait};
 
 use super::config::Meeting;
 use super::{UplinkError, close, random, told};
+use crate::control::Request;
 use crate::fanout::ring::Cursor;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
@@ -37,7 +38,7 @@ pub(super) struct Origin {
     lanes: Vec<Lane>,
     state: Publisher<'static>,
     /// Undeclared when they are dropped.
-    _declared: (Vec<Queryable<()>>, [Subscriber<()>; 2], LivelinessToken),
+    _declared: (Vec<Queryable<()>>, [Subscriber<()>; 3], LivelinessToken),
 }
 
 /// What callbacks and threads share.
@@ -86,6 +87,7 @@ impl Origin {
         let shared = Arc::new(Shared { venue, origin });
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let time = declare_time(&session, meeting, &shared).await?;
+        let requests = declare_requests(&session, meeting, &shared).await?;
         let mut queryables = vec![declare_report(&session, meeting, ask.clone()).await?];
         let mut lanes = Vec::new();
         let fetches = start_fetching(&shared)?;
@@ -124,7 +126,7 @@ impl Origin {
             questions,
             lanes,
             state,
-            _declared: (queryables, [time, edges], token),
+            _declared: (queryables, [time, requests, edges], token),
         })
     }
 
@@ -278,6 +280,25 @@ async fn declare_time(
             .wait();
     };
     let subscriber = session.declare_subscriber(meeting.key("time/ask/*")).callback(callback);
+    subscriber.await.map_err(UplinkError::zenoh)
+}
+
+/// Takes what people at edges ask of the source. Who may ask for it was looked at there.
+async fn declare_requests(
+    session: &Session,
+    meeting: &Meeting,
+    shared: &Arc<Shared>,
+) -> Result<Subscriber<()>, UplinkError> {
+    let shared = Arc::clone(shared);
+    let callback = move |sample: Sample| {
+        let Ok(request) = wire::decode::<Request>(&sample.payload().to_bytes()) else { return };
+        let Venue { hub, control, demand, clock, .. } = &shared.venue;
+        match control.ask(request, &hub.stage().group.view(clock.now())) {
+            Ok(()) => demand.poke(),
+            Err(denied) => tracing::debug!(%denied, "asked at an edge"),
+        }
+    };
+    let subscriber = session.declare_subscriber(meeting.key("request/*")).callback(callback);
     subscriber.await.map_err(UplinkError::zenoh)
 }
 
