@@ -38,7 +38,7 @@ pub fn Join() -> impl IntoView {
         }
     };
     view! {
-        <div class="dial">
+        <div class="dial" class:resting=move || player.pause().is_some()>
             <span class="dial-ring" aria-hidden="true"></span>
             <span class="dial-ring" aria-hidden="true"></span>
             <span class="dial-ring" aria-hidden="true"></span>

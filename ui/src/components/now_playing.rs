@@ -30,7 +30,9 @@ pub fn NowPlaying() -> impl IntoView {
             <p class="now-title" class:invitation=move || !player.is_listening() data-testid="title">
                 {headline}
             </p>
-            <p class="now-artist" data-testid="artist">{byline}</p>
+            <p class="now-artist" class:advice=move || player.pause().is_some() data-testid="artist">
+                {byline}
+            </p>
             <p class="now-server" data-testid="server-name">
                 {move || player.server_name().map(|name| texts::from_server(&name))}
             </p>

@@ -1,12 +1,12 @@
 //! The sound around the button: bars that rise from its edge with what is heard at that moment.
 //!
 //! Drawn from the page's own output, so that it is as much in step as the sound. Not for who wants less motion, not on a
-//! hidden page, and thirty times in a second at most: a party lasts longer than a battery.
+//! hidden page, and fifteen times in a second: a party lasts longer than a battery, and it is the frames of a page that
+//! cost, not what is drawn in them.
 
-use std::cell::Cell;
 use std::f64::consts::PI;
-use std::rc::Rc;
 
+use gloo_timers::callback::Interval;
 use leptos::html::Canvas;
 use leptos::prelude::*;
 use player_wasm::stats::State;
@@ -16,15 +16,15 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 use crate::player_handle::PlayerHandle;
 
 /// Width and height of the drawing, pixels.
-const SIDE: u32 = 480;
+const SIDE: u32 = 240;
 /// Bars on each half of the circle.
-const BARS: usize = 36;
+const BARS: usize = 24;
 /// Bands that are looked at: up to 12 kHz.
 const BANDS: usize = 256;
-/// Shortest time between two pictures, milliseconds: every second one of a screen with sixty.
-const PICTURE_MS: f64 = 30.0;
+/// Time between two pictures, milliseconds.
+const PICTURE_MS: u32 = 66;
 /// Pictures between two looks at the page's colour.
-const COLOUR_EVERY: u32 = 30;
+const COLOUR_EVERY: u32 = 15;
 
 /// The canvas, and while something plays the loop that draws on it.
 #[component]
@@ -32,12 +32,21 @@ pub fn Visualizer() -> impl IntoView {
     let player = PlayerHandle::of_page();
     let canvas = NodeRef::<Canvas>::new();
     let (drawn, set_drawn) = signal(false);
-    // The value of the effect's last run is dropped by the next, and with it the loop.
-    Effect::new(move |_: Option<Option<Loop>>| {
+    // The value of the effect's last run is dropped by the next, and with it the timer.
+    Effect::new(move |_: Option<Option<Interval>>| {
         let wanted = player.state() == State::Playing && !wants_less_motion();
         let picture = canvas.get().filter(|_| wanted).and_then(|canvas| Picture::on(&canvas));
-        set_drawn.set(picture.is_some());
-        picture.map(|picture| Loop::start(player, picture))
+        set_drawn.set(false);
+        picture.map(|mut picture| {
+            Interval::new(PICTURE_MS, move || {
+                if !document().hidden() {
+                    let is_drawn = picture.draw(player);
+                    if drawn.try_get_untracked().is_some_and(|drawn| drawn != is_drawn) {
+                        set_drawn.set(is_drawn);
+                    }
+                }
+            })
+        })
     });
     view! {
         <canvas
@@ -57,40 +66,12 @@ fn wants_less_motion() -> bool {
     asked.is_some_and(|asked| asked.matches())
 }
 
-/// Draws until dropped.
-struct Loop(Rc<Cell<bool>>);
-
-impl Loop {
-    fn start(player: PlayerHandle, picture: Picture) -> Self {
-        let over = Rc::new(Cell::new(false));
-        next(player, picture, Rc::clone(&over));
-        Self(over)
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        self.0.set(true);
-    }
-}
-
-/// Browsers call back before each picture, and not at all while the page is hidden.
-fn next(player: PlayerHandle, mut picture: Picture, over: Rc<Cell<bool>>) {
-    request_animation_frame(move || {
-        if !over.get() {
-            picture.draw(player);
-            next(player, picture, over);
-        }
-    });
-}
-
 struct Picture {
     canvas: HtmlCanvasElement,
     context: CanvasRenderingContext2d,
     bands: Box<[u8; BANDS]>,
     /// Heights as they are shown, 0.0 to 1.0: up at once, down slowly.
     heights: [f64; BARS],
-    drawn_ms: f64,
     count: u32,
 }
 
@@ -99,22 +80,20 @@ impl Picture {
         let context = canvas.get_context("2d").ok()??.dyn_into().ok()?;
         let canvas = canvas.clone();
         let bands = Box::new([0; BANDS]);
-        Some(Self { canvas, context, bands, heights: [0.0; BARS], drawn_ms: 0.0, count: 0 })
+        Some(Self { canvas, context, bands, heights: [0.0; BARS], count: 0 })
     }
 
-    fn draw(&mut self, player: PlayerHandle) {
-        let now_ms = js_sys::Date::now();
-        if now_ms - self.drawn_ms < PICTURE_MS || !player.loudness(&mut self.bands[..]) {
-            return;
+    /// Whether there was something to draw.
+    fn draw(&mut self, player: PlayerHandle) -> bool {
+        if !player.loudness(&mut self.bands[..]) {
+            return false;
         }
-        self.drawn_ms = now_ms;
         if self.count.is_multiple_of(COLOUR_EVERY)
             && let Ok(Some(style)) = window().get_computed_style(&self.canvas)
         {
             self.context
                 .set_stroke_style_str(&style.get_property_value("color").unwrap_or_default());
-            self.context.set_line_width(5.0);
-            self.context.set_line_cap("round");
+            self.context.set_line_width(3.5);
         }
         self.count = self.count.wrapping_add(1);
         let (side, middle) = (f64::from(SIDE), f64::from(SIDE) / 2.0);
@@ -123,7 +102,7 @@ impl Picture {
         self.context.clear_rect(0.0, 0.0, side, side);
         self.context.begin_path();
         for (bar, height) in self.heights.iter_mut().enumerate() {
-            *height = (f64::from(loudest(&self.bands, bar)) / 255.0).powi(2).max(*height * 0.86);
+            *height = (f64::from(loudest(&self.bands, bar)) / 255.0).powi(2).max(*height * 0.75);
             let angle = PI * (bar as f64 + 0.5) / BARS as f64;
             let (sin, cos) = angle.sin_cos();
             let far = edge + room * *height;
@@ -134,6 +113,7 @@ impl Picture {
             }
         }
         self.context.stroke();
+        true
     }
 }
 
