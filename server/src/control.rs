@@ -47,9 +47,6 @@ pub(crate) enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Denied {
-    /// Only for those who may more.
-    #[error("not allowed: the host has not let guests do this")]
-    Rights,
     /// The source cannot do it, or not now.
     #[error("not possible with what is playing")]
     Impossible,

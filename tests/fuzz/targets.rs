@@ -10,7 +10,7 @@ use player_wasm::output_clock::DeviceReading;
 use player_wasm::player::{Config, Disconnect, Output, Player};
 use player_wasm::stats::OutputKind;
 use protocol::binary::BinaryMessage;
-use protocol::message::{ClientMessage, Repeat, ServerMessage};
+use protocol::message::{ClientMessage, PartySupport, Repeat, ServerMessage};
 use protocol::time::{ClientSpan, ClientTime, ServerSpan, ServerTime};
 use server::sans_io::{Next, Party};
 use server::source::{self, Jump, Options, Read, SourceSpec};
@@ -90,6 +90,7 @@ pub(crate) fn player(mut data: &[u8]) {
         delay_ms: 0,
         output: OutputKind::Worklet,
         seed: 1,
+        party: PartySupport::default(),
     };
     let mut player = Player::new(config, now);
     player.connected(now);

@@ -54,14 +54,14 @@ pub fn play(config: WorldConfig, seeds: u64, plan: &[(&str, Step)]) {
 }
 
 fn take(world: &mut World, step: &Step) -> Result<(), String> {
-    match *step {
+    match step.clone() {
         Step::Run(seconds) => world.run(seconds),
         Step::Join => world.join(),
         Step::JoinAgain => world.join_again(),
         Step::StopServer => world.stop_server(),
         Step::StartServer => world.start_server(),
         Step::Suffer(fault) => world.suffer(fault),
-        Step::Tell(command) => world.command(command),
+        Step::Tell(command) => world.command(&command),
         Step::InStep(seconds, within_us) => {
             let mut report = observe(world, seconds)?;
             let p99_us =

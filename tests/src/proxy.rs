@@ -45,8 +45,12 @@ impl Proxy {
     /// # Errors
     ///
     /// When there is no free port.
-    pub async fn below(path: &'static str, server: u16) -> Result<Self> {
-        Self::start(Way::CutsOff(path), server).await
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn below(path: &'static str, server: u16) -> Result<Self> {
+        Self::start(Way::CutsOff(path), server)
     }
 
     /// Encrypts for those who cannot, as `secure` has it.
@@ -54,11 +58,15 @@ impl Proxy {
     /// # Errors
     ///
     /// When there is no free port.
-    pub async fn encrypting(secure: Secure, server: u16) -> Result<Self> {
-        Self::start(Way::Encrypts(secure), server).await
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    pub fn encrypting(secure: Secure, server: u16) -> Result<Self> {
+        Self::start(Way::Encrypts(secure), server)
     }
 
-    async fn start(way: Way, server: u16) -> Result<Self> {
+    fn start(way: Way, server: u16) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_send_buffer_size(HELD_BYTES)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;

@@ -125,7 +125,7 @@ fn a_delay_is_heard_within_a_tenth_of_a_second() {
     for ms in [80_i16, -40] {
         let mut world = World::new(PAIR);
         world.run(20.0);
-        world.command(Command::SetDelay(ms));
+        world.command(&Command::SetDelay(ms));
         world.run(0.1);
         world.take_report();
         world.run(5.0);

@@ -145,11 +145,6 @@ impl Group {
         self.away = None;
     }
 
-    /// Whether there was audio at all.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.program.begun
-    }
-
     /// There is audio now, or soon: also after an end or a pause. Returns whether that is news.
     pub(crate) fn begin(&mut self, now: ServerTime) -> bool {
         let is_news = !self.program.begun || self.program.ends.is_some();

@@ -288,6 +288,10 @@ impl Door {
     }
 
     /// Answers a connection that may come in.
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(clippy::unused_self, reason = "without encryption nobody is greeted first")
+    )]
     fn show_in(&self, stream: TcpStream, visit: Visit) {
         #[cfg(feature = "tls")]
         if let Some(tls) = self.tls.clone() {

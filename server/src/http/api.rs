@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::app::App;
-use crate::control::{self, Command, Denied};
+use crate::control::{Command, Denied, Request as Asked};
 
 /// Longest body, in bytes: a number and its name.
 const BODY_BYTES_MAX: usize = 1 << 10;
@@ -66,7 +66,6 @@ impl IntoResponse for Refusal {
                 let status = match denied {
                     Denied::Volume => StatusCode::BAD_REQUEST,
                     Denied::Busy => StatusCode::TOO_MANY_REQUESTS,
-                    Denied::Rights => StatusCode::FORBIDDEN,
                     Denied::Impossible | Denied::NoPlayer => StatusCode::CONFLICT,
                 };
                 (status, denied.to_string(), "a command that is possible now")
@@ -161,14 +160,13 @@ async fn command(
     check(&app, &parts.headers)?;
     let body = to_bytes(body, BODY_BYTES_MAX).await;
     let body = body.map_err(|_| Refusal::Body(format!("more than {BODY_BYTES_MAX} bytes")))?;
-    use control::Request as R;
     let commands = match command.as_str() {
-        "play" => vec![Command::Source(R::Play)],
-        "pause" => vec![Command::Source(R::Pause)],
-        "stop" => vec![Command::Source(R::Stop)],
-        "next" => vec![Command::Source(R::Next)],
-        "previous" => vec![Command::Source(R::Previous)],
-        "seek" => vec![Command::Source(R::Seek(read::<SeekBody>(&body)?.position_ms))],
+        "play" => vec![Command::Source(Asked::Play)],
+        "pause" => vec![Command::Source(Asked::Pause)],
+        "stop" => vec![Command::Source(Asked::Stop)],
+        "next" => vec![Command::Source(Asked::Next)],
+        "previous" => vec![Command::Source(Asked::Previous)],
+        "seek" => vec![Command::Source(Asked::Seek(read::<SeekBody>(&body)?.position_ms))],
         "volume" => {
             let VolumeBody { volume, mute } = read(&body)?;
             let commands = volume.map(Command::Volume).into_iter().chain(mute.map(Command::Mute));

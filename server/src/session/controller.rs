@@ -4,6 +4,7 @@ use protocol::message::{ControllerState, Rights, ServerMessage, ServerState};
 
 use crate::fanout::stage::Stage;
 use crate::group::View;
+use crate::group::players::Players;
 
 /// What is told to those who may not set the volume: the group's real one would change for all whenever somebody comes.
 const NO_VOLUME: u8 = 100;
@@ -35,8 +36,8 @@ fn describe(rights: Rights, view: &View<'_>, stage: &Stage) -> ControllerState {
     let abilities = view.offer.abilities;
     let may = |right| rights >= right;
     let players = may(Rights::Volume).then_some(&stage.players);
-    let volume = players.and_then(|players| players.volume());
-    let muted = players.and_then(|players| players.muted());
+    let volume = players.and_then(Players::volume);
+    let muted = players.and_then(Players::muted);
     let length = view.now_playing.and_then(|mark| mark.track.duration_ms);
     let seeks = may(Rights::All) && abilities.seek && length.is_some();
     let commands: [(bool, &[&str]); 7] = [

@@ -229,7 +229,9 @@ impl Entry {
     pub(super) fn start(&mut self, position_ms: u64, reader: Option<&Thread>) -> Result<(), Fault> {
         self.open()?.seek(position_ms)?;
         self.is_broken = false;
-        reader.iter().for_each(|reader| self.wake(reader));
+        if let Some(reader) = reader {
+            self.wake(reader);
+        }
         Ok(())
     }
 

@@ -527,6 +527,7 @@ fn begin(hub: &Hub, identity: Identity, group_id: String, program: crate::group:
 mod tests {
     use super::*;
     use crate::group::Program;
+    use crate::rights::Rules;
     use crate::uplink::wire::ChunkHeader;
     use bytes::Bytes;
     use protocol::message::ServerTimeReply;
@@ -545,6 +546,7 @@ mod tests {
             instance,
             edition: 1,
             server_id: format!("server-{instance}"),
+            rules: Rules::default(),
             name: "n".to_owned(),
             group_id: "g".to_owned(),
             program: Program::default(),
@@ -645,7 +647,7 @@ mod tests {
         assert!(!scene.run(1_000, &[MINE]));
         let chunk = |number, end_us| {
             let end = ServerTime::from_micros(end_us);
-            let header = ChunkHeader { instance: MINE, number, epoch: 0, end };
+            let header = ChunkHeader { instance: MINE, number, epoch: 0, cuts: 0, end };
             Raw { format: WireFormat::Pcm16, header, message: Bytes::new() }
         };
         for (number, end_us) in [(u64::MAX, AHEAD_US), (u64::MAX - 5, 0), (6, i64::MAX)] {

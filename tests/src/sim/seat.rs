@@ -240,10 +240,10 @@ impl Seat {
     /// Does what a person asks.
     pub(super) fn command(&mut self, true_us: f64, command: Command) {
         let now = self.now(true_us);
-        self.player.command(now, command);
         if command == Command::Stop {
             self.stopped_us = Some(true_us);
         }
+        self.player.command(now, command);
         self.drain(true_us);
     }
 

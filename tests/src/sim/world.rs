@@ -304,10 +304,10 @@ impl World {
     }
 
     /// Every player is told this.
-    pub fn command(&mut self, command: Command) {
-        self.expects_sound = command != Command::Stop;
+    pub fn command(&mut self, command: &Command) {
+        self.expects_sound = *command != Command::Stop;
         for seat in &mut self.seats {
-            seat.command(self.now_us, command);
+            seat.command(self.now_us, command.clone());
         }
     }
 

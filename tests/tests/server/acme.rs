@@ -66,7 +66,7 @@ impl Pebble {
 
     /// What vouches for the certificates that it gives.
     async fn root(&self, api: &Secure) -> Result<CertificateDer<'static>> {
-        let proxy = Proxy::encrypting(api.clone(), self.management).await?;
+        let proxy = Proxy::encrypting(api.clone(), self.management)?;
         let pem = e2e::http::get(proxy.port(), "/roots/0").await?.body;
         Ok(CertificateDer::from_pem_slice(&pem)?)
     }
@@ -118,7 +118,7 @@ async fn a_certificate_is_got_kept_and_used_again() -> Result<()> {
     let mut server = ServerProcess::start_on(port, &args).await?;
     server.line_with("there is a certificate for party.example", ORDER_LIMIT).await?;
     let guest = Secure::new(pebble.root(&trusted).await?, "party.example", &["http/1.1"])?;
-    let proxy = Proxy::encrypting(guest.clone(), port).await?;
+    let proxy = Proxy::encrypting(guest.clone(), port)?;
     let url = format!("ws://127.0.0.1:{}/sendspin", proxy.port());
     let (mut client, _) = Client::listen(&url, &Hello::pcm16("secure"), 250).await?;
     client.chunks(3).await?;

@@ -79,7 +79,7 @@ async fn ask_from(origin: &str, port: u16) -> Result<u16> {
 #[tokio::test]
 async fn everything_works_behind_a_proxy_that_cuts_the_path_off() -> Result<()> {
     let server = ServerProcess::start(&["--source", "demo"]).await?;
-    let proxy = Proxy::below(PATH, server.port()).await?;
+    let proxy = Proxy::below(PATH, server.port())?;
     follow_all(proxy.port()).await?;
     let own = format!("http://127.0.0.1:{}", proxy.port());
     assert_eq!(ask_from(&own, proxy.port()).await?, 101);

@@ -64,7 +64,7 @@ async fn a_listener_gets_the_file_to_the_bit_encrypted() -> Result<()> {
     let certificate = Certificate::new()?;
     let mut party = certificate.party(61_987).await?;
     party.server.line_with("listening on https://127.0.0.1:", REPLY_LIMIT).await?;
-    let proxy = Proxy::encrypting(certificate.trusted()?, party.server.port()).await?;
+    let proxy = Proxy::encrypting(certificate.trusted()?, party.server.port())?;
     let page = get(proxy.port(), "/").await?;
     assert_eq!((page.status, page.header("strict-transport-security")), (200, ""));
     let url = format!("ws://127.0.0.1:{}/sendspin", proxy.port());
@@ -99,7 +99,7 @@ async fn one_protocol_is_spoken() -> Result<()> {
 async fn who_stops_reading_goes_on_where_it_stopped() -> Result<()> {
     let certificate = Certificate::new()?;
     let party = certificate.party(61_987).await?;
-    let proxy = Proxy::encrypting(certificate.trusted()?, party.server.port()).await?;
+    let proxy = Proxy::encrypting(certificate.trusted()?, party.server.port())?;
     let url = format!("ws://127.0.0.1:{}/sendspin", proxy.port());
     let mut slow = Client::connect_narrow(&url, 8 << 10).await?;
     slow.send(&Hello::pcm16("slow").message()).await?;
@@ -180,7 +180,7 @@ async fn workers_encrypt_too() -> Result<()> {
         vec!["--source".to_owned(), "demo".to_owned(), "--workers".to_owned(), "2".to_owned()];
     args.extend(certificate.options()?);
     let server = ServerProcess::start(&args).await?;
-    let proxy = Proxy::encrypting(certificate.trusted()?, server.port()).await?;
+    let proxy = Proxy::encrypting(certificate.trusted()?, server.port())?;
     for _ in 0..8 {
         assert_eq!(get(proxy.port(), "/api/status").await?.status, 200);
     }

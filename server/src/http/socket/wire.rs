@@ -88,6 +88,14 @@ impl Wire {
     /// # Errors
     ///
     /// The system's.
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "what is not encrypted is written at once"
+        )
+    )]
     pub(super) fn try_flush(&self) -> io::Result<bool> {
         #[cfg(feature = "tls")]
         if let Some(encryption) = &self.encryption {
