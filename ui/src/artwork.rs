@@ -21,7 +21,7 @@ pub fn address(told: &str, server: &ServerAddress) -> Option<String> {
         Url::new(told).ok().filter(|url| ["http:", "https:"].contains(&url.protocol().as_str()))?;
     let path = url.pathname();
     let own = path.rsplit_once("/artwork/").map(|(_, file)| file);
-    match own.filter(|file| file.ends_with(".jpg") && !file.contains('/')) {
+    match own.filter(|file| file.strip_suffix(".jpg").is_some_and(|id| !id.contains('/'))) {
         Some(file) => server.beside(&format!("artwork/{file}")),
         None => Some(url.href()),
     }

@@ -27,14 +27,14 @@ pub fn NextUp() -> impl IntoView {
             <section class="card" aria-labelledby="next-up" data-testid="next-up">
                 <h2 id="next-up">{words().next_up}</h2>
                 <ol class="queue">
-                    {move || entries.get().into_iter().map(|entry| row(player, entry, chooses.get())).collect_view()}
+                    {move || entries.get().iter().map(|entry| row(player, entry, chooses.get())).collect_view()}
                 </ol>
             </section>
         </Show>
     }
 }
 
-fn row(player: PlayerHandle, entry: QueueEntry, chooses: bool) -> impl IntoView {
+fn row(player: PlayerHandle, entry: &QueueEntry, chooses: bool) -> impl IntoView + use<> {
     let title = texts::foreign(&entry.title);
     let artist = entry.artist.as_deref().map(texts::foreign);
     let inside = view! {
@@ -47,7 +47,8 @@ fn row(player: PlayerHandle, entry: QueueEntry, chooses: bool) -> impl IntoView 
         </span>
         <span class="queue-time">{entry.duration_ms.map(clock)}</span>
     };
-    let play = move |_| player.ask(PartyCommand::PlayEntry { entry: entry.id });
+    let id = entry.id;
+    let play = move |_| player.ask(PartyCommand::PlayEntry { entry: id });
     let inside = if chooses {
         view! {
             <button type="button" class="queue-entry" data-testid=format!("entry-{}", entry.id) on:click=play>

@@ -38,64 +38,75 @@ pub fn Progress() -> impl IntoView {
         told.filter(|told| told.speed > 0).map(|_| Interval::new(LOOK_MS, look))
     });
     // Where the bar is being dragged to.
-    let (aim, set_aim) = signal(None::<u64>);
+    let aim = RwSignal::new(None::<u64>);
     let heard = move || aim.get().or(position.get().map(|it| it.heard_ms)).unwrap_or_default();
     let duration = move || position.get().and_then(|it| it.duration_ms);
-    let reach = Signal::derive(move || {
-        let told = player.controller().and_then(|state| state.seek_max_ms);
-        duration().or(told).unwrap_or_default()
-    });
-    let seek = move |position_ms: u64| {
-        set_aim.set(None);
-        let furthest = untrack(move || player.controller().and_then(|state| state.seek_max_ms));
-        let position_ms = furthest.map_or(position_ms, |furthest| position_ms.min(furthest));
-        player.control(ControllerCommand::Seek { position_ms });
-    };
-    let spoken = move |heard_ms: u64| texts::spoken_progress(heard_ms, duration());
-    let bar = move || {
-        if player.may("seek") && reach.get() > 0 {
-            view! {
-                <Slider
-                    testid="seek"
-                    label=words().progress.to_owned()
-                    value=Signal::derive(heard)
-                    max=reach
-                    step=STEP_MS
-                    words=Callback::new(spoken)
-                    on_move=move |ms: u64| set_aim.set(Some(ms))
-                    on_set=Callback::new(seek)
-                />
-            }
-            .into_any()
-        } else {
-            let percent = move || duration().map(|all| (heard() * 100 / all.max(1)).to_string());
-            view! {
-                <div
-                    class="progress-bar"
-                    class:endless=move || duration().is_none()
-                    role="progressbar"
-                    data-testid="progress"
-                    aria-label=words().progress
-                    aria-valuenow=percent
-                    aria-valuemin="0"
-                    aria-valuemax="100"
-                    aria-valuetext=move || spoken(heard())
-                    style:--filled=move || format!("{}%", percent().unwrap_or_default())
-                ></div>
-            }
-            .into_any()
-        }
-    };
     view! {
         <Show when=move || told.get().is_some() && player.trouble().is_none()>
             <div class="progress">
-                {bar}
+                <Bar heard=Signal::derive(heard) duration=Signal::derive(duration) aim />
                 <p class="progress-times" aria-hidden="true">
                     <span data-testid="position">{move || clock(heard())}</span>
                     <span data-testid="duration">{move || duration().map(clock)}</span>
                 </p>
             </div>
         </Show>
+    }
+}
+
+/// The bar: a slider for who may go elsewhere in the track.
+#[component]
+fn Bar(
+    heard: Signal<u64>,
+    duration: Signal<Option<u64>>,
+    aim: RwSignal<Option<u64>>,
+) -> impl IntoView {
+    let player = PlayerHandle::of_page();
+    let reach = Signal::derive(move || {
+        let told = player.controller().and_then(|state| state.seek_max_ms);
+        duration.get().or(told).unwrap_or_default()
+    });
+    let seek = move |position_ms: u64| {
+        aim.set(None);
+        let furthest = untrack(move || player.controller().and_then(|state| state.seek_max_ms));
+        let position_ms = furthest.map_or(position_ms, |furthest| position_ms.min(furthest));
+        player.control(ControllerCommand::Seek { position_ms });
+    };
+    let spoken = move |heard_ms: u64| texts::spoken_progress(heard_ms, duration.get());
+    move || {
+        if player.may("seek") && reach.get() > 0 {
+            view! {
+                <Slider
+                    testid="seek"
+                    label=words().progress.to_owned()
+                    value=heard
+                    max=reach
+                    step=STEP_MS
+                    words=Callback::new(spoken)
+                    on_move=move |ms: u64| aim.set(Some(ms))
+                    on_set=Callback::new(seek)
+                />
+            }
+            .into_any()
+        } else {
+            let percent =
+                move || duration.get().map(|all| (heard.get() * 100 / all.max(1)).to_string());
+            view! {
+                <div
+                    class="progress-bar"
+                    class:endless=move || duration.get().is_none()
+                    role="progressbar"
+                    data-testid="progress"
+                    aria-label=words().progress
+                    aria-valuenow=percent
+                    aria-valuemin="0"
+                    aria-valuemax="100"
+                    aria-valuetext=move || spoken(heard.get())
+                    style:--filled=move || format!("{}%", percent().unwrap_or_default())
+                ></div>
+            }
+            .into_any()
+        }
     }
 }
 

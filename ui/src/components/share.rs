@@ -13,10 +13,8 @@ use crate::share;
 pub fn Share() -> impl IntoView {
     let dialog = NodeRef::<Dialog>::new();
     let (address, set_address) = signal(String::new());
-    let (copied, set_copied) = signal(false);
     let open = move |_| {
         set_address.set(share::address());
-        set_copied.set(false);
         if let Some(dialog) = dialog.get_untracked() {
             // Fails only for one that is open or not on the page.
             let _ = dialog.show_modal();
@@ -25,18 +23,6 @@ pub fn Share() -> impl IntoView {
     let close = move |_| {
         if let Some(dialog) = dialog.get_untracked() {
             dialog.close();
-        }
-    };
-    let copy = move |_| {
-        let navigator = window().navigator();
-        // Missing on plain http pages: there the address is there to be selected.
-        let clipboard = js_sys::Reflect::get(&navigator, &"clipboard".into());
-        if clipboard.is_ok_and(|clipboard| clipboard.is_object()) {
-            let written = navigator.clipboard().write_text(&address.get_untracked());
-            spawn_local(async move {
-                let is_written = JsFuture::from(written).await.is_ok();
-                set_copied.try_set(is_written);
-            });
         }
     };
     let code = move || {
@@ -49,7 +35,6 @@ pub fn Share() -> impl IntoView {
             }
         })
     };
-    let has_clipboard = window().is_secure_context();
     view! {
         <button
             type="button"
@@ -73,23 +58,47 @@ pub fn Share() -> impl IntoView {
             {move || share::is_here_only(&address.get()).then(|| view! {
                 <p class="sheet-note">{words().share_here_only}</p>
             })}
-            <div class="sheet-buttons">
-                {has_clipboard.then(|| view! {
-                    <button type="button" class="copy" data-testid="share-copy" on:click=copy>
-                        {move || if copied.get() { words().copied } else { words().share_copy }}
-                    </button>
-                })}
-                {share::has_sheet().then(|| view! {
-                    <button
-                        type="button"
-                        class="copy"
-                        data-testid="share-native"
-                        on:click=move |_| share::open_sheet(words().brand, &address.get_untracked())
-                    >
-                        {words().share_native}
-                    </button>
-                })}
-            </div>
+            <Buttons address />
         </dialog>
+    }
+}
+
+/// Ways to hand the link on, as far as the browser has them.
+#[component]
+fn Buttons(address: ReadSignal<String>) -> impl IntoView {
+    // What lies on the clipboard.
+    let (copied, set_copied) = signal(None::<String>);
+    let copy = move |_| {
+        let navigator = window().navigator();
+        // Missing on plain http pages: there the address is there to be selected.
+        let clipboard = js_sys::Reflect::get(&navigator, &"clipboard".into());
+        if clipboard.is_ok_and(|clipboard| clipboard.is_object()) {
+            let address = address.get_untracked();
+            let written = navigator.clipboard().write_text(&address);
+            spawn_local(async move {
+                let is_written = JsFuture::from(written).await.is_ok();
+                set_copied.try_set(is_written.then_some(address));
+            });
+        }
+    };
+    let has_clipboard = window().is_secure_context();
+    view! {
+        <div class="sheet-buttons">
+            {has_clipboard.then(|| view! {
+                <button type="button" class="copy" data-testid="share-copy" on:click=copy>
+                    {move || if copied.get() == Some(address.get()) { words().copied } else { words().share_copy }}
+                </button>
+            })}
+            {share::has_sheet().then(|| view! {
+                <button
+                    type="button"
+                    class="copy"
+                    data-testid="share-native"
+                    on:click=move |_| share::open_sheet(words().brand, &address.get_untracked())
+                >
+                    {words().share_native}
+                </button>
+            })}
+        </div>
     }
 }

@@ -1,7 +1,7 @@
 //! The sound around the button: bars that rise from its edge with what is heard at that moment.
 //!
 //! Drawn from the page's own output, so that it is as much in step as the sound. Not for who wants less motion, not on a
-//! hidden page, and fifteen times in a second: a party lasts longer than a battery, and it is the frames of a page that
+//! hidden page, and twelve times in a second: a party lasts longer than a battery, and it is the frames of a page that
 //! cost, not what is drawn in them.
 
 use std::f64::consts::PI;
@@ -22,9 +22,9 @@ const BARS: usize = 24;
 /// Bands that are looked at: up to 12 kHz.
 const BANDS: usize = 256;
 /// Time between two pictures, milliseconds.
-const PICTURE_MS: u32 = 66;
+const PICTURE_MS: u32 = 80;
 /// Pictures between two looks at the page's colour.
-const COLOUR_EVERY: u32 = 15;
+const COLOUR_EVERY: u32 = 12;
 
 /// The canvas, and while something plays the loop that draws on it.
 #[component]
