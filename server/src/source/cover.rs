@@ -14,7 +14,8 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::{MetadataOptions, MetadataRevision, StandardVisualKey, Visual};
 
-use super::file::{SharedFile, guard, open_regular};
+use super::file::{guard, open_regular};
+use super::shared_file::SharedFile;
 
 /// Largest picture that is looked at, in bytes: several times what a scanner makes of a sleeve.
 pub(crate) const PICTURE_BYTES_MAX: usize = 8 << 20;

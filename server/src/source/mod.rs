@@ -37,6 +37,7 @@ mod queue;
 mod random;
 mod resample;
 mod sequence;
+mod shared_file;
 mod spec;
 mod track;
 mod vorbis_setup;
