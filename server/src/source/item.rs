@@ -38,10 +38,18 @@ pub(super) enum Piece {
 
 impl Item {
     /// Opens what `spec` names. `track` is what is known of it, for what it does not tell itself.
-    fn open(spec: &SourceSpec, track: &Track, live: LiveOptions) -> Result<Self, Fault> {
+    ///
+    /// What is `named` by a person has to play, and is waited for.
+    fn open(
+        spec: &SourceSpec,
+        track: &Track,
+        live: LiveOptions,
+        is_named: bool,
+    ) -> Result<Self, Fault> {
+        let open = if is_named { Stream::open } else { Stream::open_listed };
         let stream = |input: Input| {
             let name = SourceName::from(spec).to_string();
-            Ok(Self::Stream(Box::new(Stream::open(input, name, live)?)))
+            Ok(Self::Stream(Box::new(open(input, name, live)?)))
         };
         match spec {
             SourceSpec::Demo => Ok(Self::Demo(Demo::new())),
@@ -211,7 +219,7 @@ impl Entry {
     pub(super) fn open(&mut self) -> Result<&mut Item, Fault> {
         let item = match self.item.take() {
             Some(item) => item,
-            None => Item::open(&self.spec, &self.track, self.live)?,
+            None => Item::open(&self.spec, &self.track, self.live, self.is_named)?,
         };
         if item.track() != self.track.as_ref() {
             self.track = Arc::new(item.track().clone());

@@ -66,6 +66,10 @@ const ROOM: Duration = Duration::from_secs(1);
 /// Who has not been asked for so long has old sound in hand.
 const STALE: Duration = Duration::from_secs(2);
 
+/// How long an entry of a list may give nothing from its beginning on, before the next one has its turn. Longer than what is
+/// in hand, so that a slow server is not passed over because the list is read ahead.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long a program may take to end at the end.
 const END_WITHIN: Duration = Duration::from_millis(700);
 
@@ -164,6 +168,8 @@ pub(super) struct Stream {
     asked: Option<Instant>,
     track: Arc<Track>,
     reader: Option<Thread>,
+    /// A list names it: it does not have to play.
+    is_listed: bool,
 }
 
 impl Stream {
@@ -173,9 +179,32 @@ impl Stream {
     ///
     /// A [`Fault`] that a person has to do something about.
     pub(super) fn open(input: Input, name: String, options: LiveOptions) -> Result<Self, Fault> {
+        let stream = Self::begin(input, name, options)?;
+        if !stream.shared.wait_for_news(stream.input.patience()) {
+            warn!("{}: nothing has come yet; the party begins with silence", stream.name);
+        }
+        stream.see()
+    }
+
+    /// Begins to fetch what a list names, and waits for nothing: the party goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] when there is no thread for it.
+    pub(super) fn open_listed(
+        input: Input,
+        name: String,
+        options: LiveOptions,
+    ) -> Result<Self, Fault> {
+        let mut stream = Self::begin(input, name, options)?;
+        stream.is_listed = true;
+        Ok(stream)
+    }
+
+    fn begin(input: Input, name: String, options: LiveOptions) -> Result<Self, Fault> {
         let shared = fetch(&input, &name, options, None)?;
         let track = Arc::new(titles::station_of(input.label()));
-        let mut stream = Self {
+        Ok(Self {
             flow: Flow::new(options.lead),
             begun: Instant::now(),
             asked: None,
@@ -185,11 +214,13 @@ impl Stream {
             options,
             shared,
             track,
-        };
-        if !stream.shared.wait_for_news(stream.input.patience()) {
-            warn!("{}: nothing has come yet; the party begins with silence", stream.name);
-        }
-        let mut state = stream.shared.state();
+            is_listed: false,
+        })
+    }
+
+    /// Takes over what is known by now.
+    fn see(mut self) -> Result<Self, Fault> {
+        let mut state = self.shared.state();
         if !state.has_begun
             && let Some(fault) = state.fault.take()
         {
@@ -198,9 +229,9 @@ impl Stream {
         let track = state.held.track().cloned();
         drop(state);
         if let Some(track) = track {
-            stream.track = track;
+            self.track = track;
         }
-        Ok(stream)
+        Ok(self)
     }
 
     /// What is played.
@@ -257,6 +288,9 @@ impl Stream {
                 Ok(Piece::Block(Block { samples, rate_hz: RATE_HZ, resolution_bits }))
             }
             None if state.held.ended => state.fault.take().map_or(Ok(Piece::End), Err),
+            None if self.is_listed && !state.has_begun && now - self.begun > BEGINS_WITHIN => {
+                Err(state.fault.take().unwrap_or(Trouble::Nothing.into()))
+            }
             None => Ok(Piece::NotYet),
         }
     }

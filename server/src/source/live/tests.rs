@@ -250,7 +250,6 @@ fn a_command_plays_bit_for_bit_and_is_started_again() {
 #[test]
 fn what_is_wrong_with_a_command_is_named() {
     for (source, words) in [
-        ("exec:", "expected a command"),
         ("exec:play 'a", "expected a command"),
         ("exec:/no/such/program x", "cannot be started"),
         ("exec:false", "exit status: 1"),

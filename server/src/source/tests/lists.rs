@@ -155,12 +155,25 @@ fn what_is_broken_in_a_playlist_is_left_out() {
     write_wav(&folder, "good.wav", 600);
     write_wav(&folder, "more/fine.wav", 600);
     folder.write("nest.m3u", b"good.wav\nlist.m3u\n");
-    let text =
-        "gone.wav\nhttp://127.0.0.1:1/radio\nexec:true\n/dev/null\nmore\nlist.m3u\nnest.m3u\n";
+    let text = "gone.wav\nexec:true\n/dev/null\nmore\nlist.m3u\nnest.m3u\n";
     let path = folder.write("list.m3u", text.as_bytes());
     let mut source = open_one(playlist(path)).unwrap();
     // It names itself once and is followed once; what is named there again is too deep.
     assert_eq!(titles(source.as_mut()), ["fine", "good"]);
+}
+
+#[test]
+fn an_address_in_a_playlist_holds_nothing_up() {
+    let folder = Folder::new();
+    write_wav(&folder, "good.wav", 600);
+    let path = folder.write("list.m3u", b"good.wav\nhttp://127.0.0.1:1/radio\n");
+    let began = std::time::Instant::now();
+    let mut source = open_one(playlist(path)).unwrap();
+    assert!(next(source.as_mut()).is_some());
+    // It is asked for when its turn comes, and the reader waits for nothing.
+    assert_eq!(source.read(Duration::ZERO).unwrap(), Read::NotYet);
+    assert_eq!(source.read(Duration::ZERO).unwrap(), Read::NotYet);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 #[test]
