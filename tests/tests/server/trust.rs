@@ -146,7 +146,7 @@ async fn an_edge_of_another_version_is_refused_in_words() -> Result<()> {
         tokio::time::timeout(SOON, replies.recv_async()).await?.map_err(anyhow::Error::msg)?;
     let refusal = reply.into_result().err().context("not refused")?;
     let refusal: Value = serde_json::from_slice(&refusal.payload().to_bytes())?;
-    assert_eq!(refusal["version"], 1);
+    assert_eq!(refusal["version"], 2);
     let reason = refusal["reason"].as_str().context("a reason")?;
     assert!(reason.contains("version 99") && reason.contains("version 2"), "{reason}");
     let line = origin.line_with("an edge is refused", SOON).await?;
