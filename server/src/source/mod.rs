@@ -300,7 +300,7 @@ pub enum SourceName {
     Web(String),
     /// Standard input.
     Stdin,
-    /// A command.
+    /// A command, as the user wrote it.
     Command(String),
 }
 
@@ -314,7 +314,7 @@ impl From<&SourceSpec> for SourceName {
             SourceSpec::Playlist(path) => Self::Playlist(path.clone()),
             SourceSpec::Http(address) => Self::Web(address.clone()),
             SourceSpec::Stdin => Self::Stdin,
-            SourceSpec::Exec(command) => Self::Command(command.clone()),
+            SourceSpec::Exec(command) => Self::Command(format!("exec:{command}")),
         }
     }
 }

@@ -70,6 +70,9 @@ const STALE: Duration = Duration::from_secs(2);
 /// in hand, so that a slow server is not passed over because the list is read ahead.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long it is waited for a file in a list that only ffmpeg may know: less than what is in hand when its turn comes.
+const LISTED_FILE_WITHIN: Duration = Duration::from_millis(700);
+
 /// How long a program may take to end at the end.
 const END_WITHIN: Duration = Duration::from_millis(700);
 
@@ -186,19 +189,23 @@ impl Stream {
         stream.see()
     }
 
-    /// Begins to fetch what a list names, and waits for nothing: the party goes on meanwhile.
+    /// Begins to fetch what a list names, and does not wait for what is far away: the party goes on meanwhile.
     ///
     /// # Errors
     ///
-    /// A [`Fault`] when there is no thread for it.
+    /// A [`Fault`] when it cannot be played, as far as that is known by then.
     pub(super) fn open_listed(
         input: Input,
         name: String,
         options: LiveOptions,
     ) -> Result<Self, Fault> {
+        let is_near = matches!(input, Input::File(..));
         let mut stream = Self::begin(input, name, options)?;
         stream.is_listed = true;
-        Ok(stream)
+        if is_near {
+            stream.shared.wait_for_news(LISTED_FILE_WITHIN);
+        }
+        stream.see()
     }
 
     fn begin(input: Input, name: String, options: LiveOptions) -> Result<Self, Fault> {
