@@ -153,10 +153,9 @@ impl Line {
         self.tell(source, hub);
     }
 
-    /// Stands still, at the end or at once.
+    /// Stands still at `place`. What has been heard to its end does already.
     fn stand_still(&mut self, place: Place, (hub, now): (&Hub, ServerTime)) {
-        if self.stands_still() {
-            self.paused = self.paused.map(|_| place);
+        if self.paused.is_none() && hub.stage().group.view(now).ended.is_some() {
             return;
         }
         self.paused = Some(place);
@@ -166,12 +165,13 @@ impl Line {
 
     /// Goes on after a pause or an end. A live source has nothing to go back to: it goes on with the present.
     fn go_on(&mut self, back: Jump, source: &mut dyn Source, (hub, now): (&Hub, ServerTime)) {
-        if self.is_over {
-            let Jump::Seek { heard, .. } = back else { return };
-            self.jump(Jump::Seek { heard, position_ms: 0 }, source, (hub, now));
-        } else if self.paused.take().is_some() {
-            source.jump(back);
+        if self.paused.take().is_some() {
+            if source.jump(back) {
+                self.is_over = false;
+            }
             self.tell(source, hub);
+        } else if let (true, Jump::Seek { heard, .. }) = (self.is_over, back) {
+            self.jump(Jump::Seek { heard, position_ms: 0 }, source, (hub, now));
         }
     }
 
@@ -179,12 +179,10 @@ impl Line {
         if !source.jump(jump) {
             return;
         }
-        let was_still = self.stands_still();
         (self.paused, self.is_over) = (None, false);
         self.drop_ahead();
-        if !was_still {
-            hub.cut(now, None);
-        }
+        // Also after the source's end: its last seconds may still be heard.
+        hub.cut(now, None);
         self.tell(source, hub);
     }
 
@@ -607,6 +605,30 @@ mod tests {
         assert!(studio.heard().1 < 1_500);
         studio.ask(Request::Stop);
         assert_eq!(studio.heard(), ("one".to_owned(), 0, false));
+    }
+
+    #[test]
+    fn the_last_seconds_can_be_held_and_left_as_any_others() {
+        let mut studio = Studio::new();
+        // The source has ended, and what it gave is heard for three seconds more.
+        studio.run_to(17_300);
+        assert!(studio.line.is_over);
+        let (title, position, plays) = studio.heard();
+        assert_eq!((title.as_str(), plays), ("two", true));
+        studio.ask(Request::Pause);
+        assert_eq!(studio.heard(), (title.clone(), position, false));
+        assert_eq!(studio.first_ahead(), None);
+        studio.run_to(40_000);
+        studio.ask(Request::Play);
+        studio.run_to(40_310);
+        assert_eq!(studio.heard(), (title, position, true));
+        // Nothing of the end is left in the way of what comes instead.
+        studio.run_to(41_000);
+        studio.ask(Request::Previous);
+        studio.run_to(41_010);
+        assert_eq!(studio.first_ahead(), Some(at(41_310)));
+        studio.run_to(42_310);
+        assert_eq!(studio.heard().1, 1_000);
     }
 
     #[test]

@@ -518,15 +518,10 @@ impl Active {
         };
         if seen.as_ref() != Some(&present) {
             *seen = Some(present);
-            let controller = client.controller.as_mut();
-            controller
-                .and_then(|role| role.follow(client.rights, &view, stage))
-                .into_iter()
-                .chain(
-                    (client.party.as_mut())
-                        .and_then(|role| role.follow(client.rights, &view, stage)),
-                )
-                .for_each(|message| outbox.push(message));
+            let Client { rights, controller, party, .. } = client;
+            let controls = controller.as_mut().and_then(|role| role.follow(*rights, &view, stage));
+            let party = party.as_mut().and_then(|role| role.follow(*rights, &view, stage));
+            controls.into_iter().chain(party).for_each(|message| outbox.push(message));
         }
         watches.then_some(look.0)
     }
