@@ -99,6 +99,17 @@ impl ServerProcess {
         exit_of(child, output, started, START_LIMIT).await
     }
 
+    /// As [`Self::run`], with `stdin` as the server's standard input.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::run`].
+    pub async fn run_reading<A: AsRef<OsStr>>(args: &[A], stdin: Stdio) -> Result<Exit> {
+        let started = Instant::now();
+        let (child, output) = spawn(0, args, stdin)?;
+        exit_of(child, output, started, START_LIMIT).await
+    }
+
     /// The port that it listens on.
     #[must_use]
     pub const fn port(&self) -> u16 {

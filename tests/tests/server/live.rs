@@ -25,11 +25,18 @@ const END_FRAMES: usize = 480 + 4_800;
 
 /// A web server that gives everybody `head` and `body`. Returns its address; it ends with the test.
 async fn web(head: &str, body: Vec<u8>) -> Result<String> {
+    web_in_turn(vec![[head.as_bytes(), &body].concat()]).await
+}
+
+/// As [`web`], with an answer for each connection: the last one from then on.
+async fn web_in_turn(answers: Vec<Vec<u8>>) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/stream", listener.local_addr()?);
-    let answer = [head.as_bytes(), &body].concat();
     tokio::spawn(async move {
+        let mut answers = answers.into_iter();
+        let mut answer = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
+            answer = answers.next().unwrap_or(answer);
             tokio::spawn(reply(stream, answer.clone()));
         }
     });
@@ -156,7 +163,11 @@ async fn a_stream_that_cannot_be_had_is_named_before_a_port_opens() -> Result<()
     let page = web("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", Vec::new()).await?;
     let gone = web("HTTP/1.1 404 Not Found\r\n\r\n", Vec::new()).await?;
     let words = b"These words are not music. ".repeat(1_000);
-    let junk = web("HTTP/1.1 200 OK\r\n\r\n", words).await?;
+    let junk = web("HTTP/1.1 200 OK\r\n\r\n", words.clone()).await?;
+    let head = "ICY 200 OK\r\nicy-metaint: 99999999999\r\n\r\n";
+    let titles = web(head, sound(4_800).wav()).await?;
+    let radio = web("ICY 200 OK\r\nicy-metaint: 8192\r\n\r\n", words).await?;
+    let silent = web("ICY 200 OK\r\nContent-Type: image/png\r\n\r\n", Vec::new()).await?;
     for (source, what) in [
         (page.as_str(), "text/html"),
         (&gone, "404"),
@@ -166,12 +177,96 @@ async fn a_stream_that_cannot_be_had_is_named_before_a_port_opens() -> Result<()
         ("exec:false", "before there was any sound"),
         ("exec:echo 'unpaired", "quotes in pairs"),
         ("-", "nothing came"),
+        (&titles, "icy-metaint"),
+        (&radio, "not recognised"),
+        (&silent, "image/png"),
     ] {
         let exit = ServerProcess::run(0, &["--source", source]).await?;
         assert_eq!(exit.status.code(), Some(2), "{source}: {exit:?}");
         let lines: Vec<&str> = exit.stderr.lines().collect();
         assert_eq!(lines.len(), 1, "{source}: {exit:?}");
         assert!(lines[0].contains(what), "{source}: {exit:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_sound_on_standard_input_is_said() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("input");
+    let wav = sound(4_800).wav();
+    for (bytes, options, what) in [
+        (&b"These words are not music. ".repeat(1_000)[..], &[][..], "not recognised"),
+        (&wav[..30], &[][..], "not recognised"),
+        (&[1, 2, 3][..], &FORMAT[..], "nothing came"),
+    ] {
+        fs::write(&file, bytes)?;
+        let words = [&["--source", "-"][..], options].concat();
+        let stdin = Stdio::from(fs::File::open(&file)?);
+        let exit = ServerProcess::run_reading(&args(&words), stdin).await?;
+        assert_eq!(exit.status.code(), Some(2), "{what}: {exit:?}");
+        assert_eq!(exit.stderr.lines().count(), 1, "{what}: {exit:?}");
+        assert!(exit.stderr.contains(what), "{what}: {exit:?}");
+    }
+    Ok(())
+}
+
+/// One who listens to the silence meanwhile, and then to the music, hears no seam.
+#[tokio::test]
+async fn writers_of_a_pipe_who_write_no_sound_are_named_and_the_next_one_is_heard() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let sound = sound(150_011);
+    let words = b"These words are not music. ".repeat(10_000);
+    for (bad, good, options, what) in [
+        (&words[..], sound.wav(), &[][..], "not recognised"),
+        (&[][..], sound.wav(), &[][..], "nothing came"),
+        (&sound.wav()[..30], sound.wav(), &[][..], "not recognised"),
+        // Three quarters of a frame: the next writer's frames are whole all the same.
+        (&[1, 2, 3][..], sound.bytes(), &FORMAT[..], "nothing came"),
+    ] {
+        let pipe = folder.path().join("pipe");
+        let mkfifo = tokio::process::Command::new("mkfifo").arg(&pipe).status().await?;
+        ensure!(mkfifo.success(), "mkfifo");
+        let source = [&["--source", path(&pipe)?][..], options].concat();
+        let mut server = ServerProcess::start(&args(&source)).await?;
+        let bad = bad.to_vec();
+        let to = pipe.clone();
+        // It may be hung up on before it has written everything.
+        let writer = tokio::task::spawn_blocking(move || fs::write(&to, bad).ok());
+        let line = server.line_with(what, Duration::from_secs(10)).await?;
+        assert!(line.contains("WARN") && line.contains("pipe"), "{line}");
+        writer.await?;
+        let to = pipe.clone();
+        let writer = tokio::task::spawn_blocking(move || fs::write(&to, good));
+        let whole = sound.frames() - END_FRAMES;
+        assert_is(&heard(&server, whole).await?[..whole * FRAME_BYTES], &sound);
+        writer.await??;
+        fs::remove_file(&pipe)?;
+    }
+    Ok(())
+}
+
+/// Whatever a station sends the first time, it is asked again, and who listens hears silence meanwhile.
+#[tokio::test]
+async fn a_radio_that_goes_wrong_is_named_and_asked_again() -> Result<()> {
+    let sound = sound(150_011);
+    let wav = sound.wav();
+    let middle = wav.len() / 2 / FRAME_BYTES * FRAME_BYTES;
+    let good = [&b"HTTP/1.0 200 OK\r\n\r\n"[..], &wav].concat();
+    let cut = [&b"HTTP/1.0 200 OK\r\n\r\n"[..], &wav[..middle]].concat();
+    let html = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\nGone fishing".to_vec();
+    let overloaded = b"HTTP/1.0 503 Busy\r\n\r\n".to_vec();
+    for (answers, what) in [
+        (vec![cut.clone(), good.clone()], "the stream ended"),
+        (vec![cut.clone(), overloaded, good.clone()], "status 503"),
+        (vec![cut, html, good], "text/html"),
+    ] {
+        let url = web_in_turn(answers).await?;
+        let mut server = ServerProcess::start(&args(&["--source", &url])).await?;
+        let frames = (middle / FRAME_BYTES).saturating_sub(END_FRAMES) + sound.frames();
+        heard(&server, frames).await?;
+        let line = server.line_with(what, Duration::from_secs(5)).await?;
+        assert!(line.contains("WARN") && line.contains(&url), "{line}");
     }
     Ok(())
 }

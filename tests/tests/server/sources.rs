@@ -12,6 +12,10 @@ use tokio::net::TcpListener;
 
 use crate::fixture;
 
+/// A playlist of one file, which is not there.
+const GONE_XSPF: &[u8] =
+    b"<playlist><trackList><track><location>not-there.flac</location></track></trackList></playlist>";
+
 /// Exit code for what the user has to change.
 const USAGE: Option<i32> = Some(2);
 
@@ -21,6 +25,12 @@ async fn what_cannot_be_played_is_named_before_a_port_opens() -> Result<()> {
     let file = |name: &str, content: &[u8]| {
         let path = folder.path().join(name);
         fs::write(&path, content).map(|()| path)
+    };
+    let folder_of = |name: &str, content: Option<(&str, &[u8])>| {
+        let path = folder.path().join(name);
+        fs::create_dir(&path)?;
+        let written = content.map(|(name, bytes)| fs::write(path.join(name), bytes));
+        written.transpose().map(|_| path)
     };
     let wav = Stereo16::noise(4_800, 1).wav();
     let flac = fs::read(fixture("ramp-48k-16.flac"))?;
@@ -34,6 +44,20 @@ async fn what_cannot_be_played_is_named_before_a_port_opens() -> Result<()> {
         file("header.flac", &flac[..20])?,
         // The header promises more than there is, as after a download that broke off.
         file("cut.wav", &wav[..=wav.len() / 2])?,
+        // Folders: empty, without music, with nothing that plays.
+        folder_of("empty", None)?,
+        folder_of("letters", Some(("letter.txt", b"Dear guests")))?,
+        folder_of("broken", Some(("song.wav", &wav[..30])))?,
+        // Playlists: empty, of something else, and of what is not there.
+        file("empty.m3u", &[])?,
+        file("page.m3u8", b"<html><body>Not found</body></html>")?,
+        file("gone.m3u", b"#EXTM3U\nnot-there.flac\n")?,
+        file("empty.pls", b"[playlist]\nNumberOfEntries=0\n")?,
+        file("other.pls", b"[Desktop Entry]\nName=Player\n")?,
+        file("gone.pls", b"[playlist]\nFile1=not-there.flac\n")?,
+        file("empty.xspf", b"<playlist><trackList/></playlist>")?,
+        file("half.xspf", b"<playlist><trackList><track><location>a.flac</loc")?,
+        file("gone.xspf", GONE_XSPF)?,
     ];
     for path in cases {
         let exit =

@@ -31,24 +31,27 @@ impl<R: Read> Icy<R> {
         fits.then_some(Self { inner, interval, left: interval, titles })
     }
 
-    fn read_block(&mut self) -> io::Result<()> {
-        let mut length = [0];
-        self.inner.read_exact(&mut length)?;
+    /// Reads the block that is due. Whether the stream goes on after it.
+    fn read_block(&mut self) -> io::Result<bool> {
+        let mut length = Vec::with_capacity(1);
+        self.inner.by_ref().take(1).read_to_end(&mut length)?;
+        let [blocks] = length[..] else { return Ok(false) };
         // 4,080 bytes at most.
-        let mut block = vec![0; usize::from(length[0]) * 16];
-        self.inner.read_exact(&mut block)?;
+        let bytes = usize::from(blocks) * 16;
+        let mut block = Vec::with_capacity(bytes);
+        self.inner.by_ref().take(bytes as u64).read_to_end(&mut block)?;
         if let Some(title) = title_in(&block) {
             self.titles.set(title);
         }
         self.left = self.interval;
-        Ok(())
+        Ok(block.len() == bytes)
     }
 }
 
 impl<R: Read> Read for Icy<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            self.read_block()?;
+        if self.left == 0 && !self.read_block()? {
+            return Ok(0);
         }
         let most = buffer.len().min(self.left).min(PIECE_BYTES);
         let count = self.inner.read(&mut buffer[..most])?;

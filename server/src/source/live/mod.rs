@@ -233,6 +233,8 @@ impl Stream {
         {
             return Err(fault);
         }
+        // What a list names is passed over if it does not play.
+        state.is_accepted = !self.is_listed;
         let track = state.held.track().cloned();
         drop(state);
         if let Some(track) = track {

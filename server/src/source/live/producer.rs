@@ -66,7 +66,7 @@ impl Producer {
                 Err(Stop::Rest) => self.shared.rest(),
                 _ if kind == Kind::Whole => return self.shared.end(stop.err().and_then(fault_of)),
                 Err(Stop::Fault(fault)) => {
-                    if !self.shared.state().has_begun && is_lasting(&fault) {
+                    if self.shared.state().may_be_refused() && is_lasting(&fault) {
                         return self.shared.end(Some(fault));
                     }
                     let pause = backoff.after(began.elapsed());
@@ -75,7 +75,10 @@ impl Producer {
                 }
                 // A writer has left a pipe, and another one may come.
                 Ok(()) if has_sound => Ok(()),
-                Ok(()) => self.shared.pause(backoff.after(Duration::ZERO)),
+                Ok(()) => {
+                    warn!("{}: {}; waiting for the next writer", self.name, Trouble::Nothing);
+                    self.shared.pause(backoff.after(Duration::ZERO))
+                }
             };
             if next.is_err() {
                 return;

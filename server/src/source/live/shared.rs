@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) held: Held,
     /// Something has come, ever.
     pub(super) has_begun: bool,
+    /// It is played, whatever comes: what is wrong from now on may be right the next time.
+    pub(super) is_accepted: bool,
     /// Why no more will come, if that is not as it should be.
     pub(super) fault: Option<Fault>,
     /// The thread that plays.
@@ -80,12 +82,20 @@ impl<T: Into<Fault>> From<T> for Stop {
     }
 }
 
+impl State {
+    /// Whether it is still to be seen if it is played at all.
+    pub(super) fn may_be_refused(&self) -> bool {
+        !self.has_begun && !self.is_accepted
+    }
+}
+
 impl Shared {
     /// Nothing has come; up to `capacity` frames will be held.
     pub(super) fn new(capacity: usize, reader: Option<Thread>) -> Self {
         let state = State {
             held: Held::new(capacity),
             has_begun: false,
+            is_accepted: false,
             fault: None,
             reader,
             wanted: false,
