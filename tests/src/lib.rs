@@ -12,3 +12,4 @@ pub mod signal;
 pub mod sim;
 #[cfg(target_os = "linux")]
 pub mod sites;
+pub mod web;

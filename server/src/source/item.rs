@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::demo::Demo;
 use super::file::{Block, MediaFile};
-use super::live::{Input, LiveOptions, Stream};
+use super::live::{Input, LiveOptions, Stream, title_of};
 use super::metronome::Metronome;
 use super::track::Track;
 use super::{Fault, RATE_HZ, SourceName, SourceSpec};
@@ -154,7 +154,7 @@ impl Entry {
     pub(super) fn listed(spec: SourceSpec, track: Option<Track>, live: LiveOptions) -> Self {
         let track = track.unwrap_or_else(|| match &spec {
             SourceSpec::File(path) => Track::from_path(path),
-            SourceSpec::Http(address) => Track::named(address, None),
+            SourceSpec::Http(address) => Track::named(&title_of(address), None),
             _ => Track::named("", None),
         });
         Self {

@@ -328,7 +328,12 @@ impl fmt::Display for SourceName {
             Self::File(path) | Self::Directory(path) | Self::Playlist(path) => {
                 on_one_line(f, &path.to_string_lossy())
             }
-            Self::Web(text) | Self::Command(text) => on_one_line(f, text),
+            // What follows a question mark may be a secret, and this goes into logs.
+            Self::Web(address) => match address.split_once('?') {
+                Some((place, _)) => on_one_line(f, place).and_then(|()| f.write_str("?…")),
+                None => on_one_line(f, address),
+            },
+            Self::Command(text) => on_one_line(f, text),
         }
     }
 }

@@ -199,7 +199,7 @@ fn bytes_path(bytes: Vec<u8>) -> PathBuf {
 }
 
 /// RFC 3986, section 2.1. A `%` without two digits stands for itself.
-fn percent_decoded(text: &str) -> Vec<u8> {
+pub(super) fn percent_decoded(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

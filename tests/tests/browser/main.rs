@@ -6,6 +6,8 @@
 mod edges;
 mod figures;
 mod host;
+mod sources;
+mod titles;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -27,7 +29,7 @@ const FRAMES: usize = 160 * 1_201;
 const PIECE_SECONDS: f64 = 0.05;
 /// The bar of the issue.
 const CORRELATION_MIN: f64 = 0.99;
-/// Recordings that may be void because the page had to jump: see [`Stage::hear_the_file`].
+/// Recordings that may be void because the page had to jump: see [`hear`].
 const VOID_MAX: usize = 2;
 /// Enough for a start on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -64,44 +66,57 @@ impl Stage {
 
     /// One channel of the sound at an output's rate.
     fn reference(&self, channel: usize, rate_hz: u32) -> Result<Reference> {
-        Reference::new(self.sound.channel(channel))
-            .at_rate(rate_hz)
-            .with_context(|| format!("an output at {rate_hz} Hz"))
+        reference(&self.sound, channel, rate_hz)
     }
 
-    /// Records `seconds` that are the file, and tells where in it each piece lies.
-    ///
-    /// A recording in which the page counted a jump or a hole is void and made again: a machine that stands still
-    /// misleads every clock of the page, and how far is bounded in virtual time. What the page does not count is a fault.
+    /// As [`hear`], of the file that is played.
     async fn hear_the_file(
         &self,
         browser: &Browser,
         seconds: f64,
     ) -> Result<(Recording, Vec<Piece>)> {
-        for _ in 0..VOID_MAX {
-            let before = interruptions(browser).await?;
-            let recording = browser.record(seconds).await?;
-            match self.assert_plays_the_file(&recording) {
-                Ok(pieces) => return Ok((recording, pieces)),
-                Err(error) if interruptions(browser).await? == before => return Err(error),
-                Err(error) => println!("void: {error:#}"),
-            }
-        }
-        let recording = browser.record(seconds).await?;
-        let pieces = self.assert_plays_the_file(&recording)?;
-        Ok((recording, pieces))
+        hear(&self.sound, browser, seconds).await
     }
+}
 
-    /// The recording is the file, left and right, without a hole, a repetition or a jump.
-    fn assert_plays_the_file(&self, recording: &Recording) -> Result<Vec<Piece>> {
-        let left = self.reference(0, recording.rate_hz)?;
-        let pieces = recording.pieces(0, &left, PIECE_SECONDS)?;
-        assert_alike(&pieces)?;
-        assert_gapless(&pieces, &left)?;
-        let right = self.reference(1, recording.rate_hz)?;
-        assert_alike(&recording.pieces(1, &right, PIECE_SECONDS)?)?;
-        Ok(pieces)
+fn reference(sound: &Stereo16, channel: usize, rate_hz: u32) -> Result<Reference> {
+    Reference::new(sound.channel(channel))
+        .at_rate(rate_hz)
+        .with_context(|| format!("an output at {rate_hz} Hz"))
+}
+
+/// Records `seconds` that are `sound`, and tells where in it each piece lies.
+///
+/// A recording in which the page counted a jump or a hole is void and made again: a machine that stands still
+/// misleads every clock of the page, and how far is bounded in virtual time. What the page does not count is a fault.
+async fn hear(
+    sound: &Stereo16,
+    browser: &Browser,
+    seconds: f64,
+) -> Result<(Recording, Vec<Piece>)> {
+    for _ in 0..VOID_MAX {
+        let before = interruptions(browser).await?;
+        let recording = browser.record(seconds).await?;
+        match assert_plays(sound, &recording) {
+            Ok(pieces) => return Ok((recording, pieces)),
+            Err(error) if interruptions(browser).await? == before => return Err(error),
+            Err(error) => println!("void: {error:#}"),
+        }
     }
+    let recording = browser.record(seconds).await?;
+    let pieces = assert_plays(sound, &recording)?;
+    Ok((recording, pieces))
+}
+
+/// The recording is `sound`, left and right, without a hole, a repetition or a jump.
+fn assert_plays(sound: &Stereo16, recording: &Recording) -> Result<Vec<Piece>> {
+    let left = reference(sound, 0, recording.rate_hz)?;
+    let pieces = recording.pieces(0, &left, PIECE_SECONDS)?;
+    assert_alike(&pieces)?;
+    assert_gapless(&pieces, &left)?;
+    let right = reference(sound, 1, recording.rate_hz)?;
+    assert_alike(&recording.pieces(1, &right, PIECE_SECONDS)?)?;
+    Ok(pieces)
 }
 
 /// What the page counts of its own jumps and holes.

@@ -10,8 +10,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::client::{Chunk, Client, Hello};
 use e2e::process::ServerProcess;
 use e2e::signal::{RATE_HZ, Stereo16};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use e2e::web::{web, web_in_turn};
 
 /// Bytes of a frame of 16-bit stereo.
 const FRAME_BYTES: usize = 4;
@@ -22,35 +21,6 @@ const FORMAT: [&str; 2] = ["--source-format", "s16le/48000/2"];
 /// Frames at the end of a stream that broke off which are not to the bit: 10 ms are faded, and the chunk that they are in is
 /// dithered.
 const END_FRAMES: usize = 480 + 4_800;
-
-/// A web server that gives everybody `head` and `body`. Returns its address; it ends with the test.
-async fn web(head: &str, body: Vec<u8>) -> Result<String> {
-    web_in_turn(vec![[head.as_bytes(), &body].concat()]).await
-}
-
-/// As [`web`], with an answer for each connection: the last one from then on.
-async fn web_in_turn(answers: Vec<Vec<u8>>) -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}/stream", listener.local_addr()?);
-    tokio::spawn(async move {
-        let mut answers = answers.into_iter();
-        let mut answer = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            answer = answers.next().unwrap_or(answer);
-            tokio::spawn(reply(stream, answer.clone()));
-        }
-    });
-    Ok(url)
-}
-
-async fn reply(mut stream: TcpStream, answer: Vec<u8>) -> Result<()> {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        request.push(stream.read_u8().await?);
-    }
-    stream.write_all(&answer).await?;
-    Ok(stream.shutdown().await?)
-}
 
 /// A sound that is never silent, so that silence can be told from it.
 fn sound(frames: usize) -> Stereo16 {

@@ -17,6 +17,7 @@ use super::icy::Icy;
 use super::titles::Titles;
 use super::trouble::Trouble;
 use super::{Incoming, Kind};
+use crate::source::playlist::percent_decoded;
 
 /// Longest wait for a connection, and for the next bytes of one.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -58,6 +59,14 @@ impl Address {
     /// The host, for people.
     pub(super) fn host(&self) -> &str {
         self.0.host().unwrap_or_default()
+    }
+
+    /// What a file at this address is called, for people: the query may hold a secret.
+    pub(super) fn file(&self) -> String {
+        let name = self.0.path().rsplit('/').next().unwrap_or_default();
+        let name = String::from_utf8_lossy(&percent_decoded(name)).into_owned();
+        let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+        if stem.is_empty() { self.host().to_owned() } else { stem.to_owned() }
     }
 
     fn is_secure(&self) -> bool {
@@ -113,7 +122,6 @@ pub(super) fn fetch(address: &Address, connected: impl Fn(TcpStream)) -> Result<
         }
         head.check_type()?;
         let titles = Titles::default();
-        let station = head.get("icy-name").unwrap_or(address.host()).to_owned();
         if let Some(interval) = head.get("icy-metaint") {
             let interval = interval.parse().unwrap_or(0);
             let icy = Icy::new(body, interval, titles.clone());
@@ -121,6 +129,11 @@ pub(super) fn fetch(address: &Address, connected: impl Fn(TcpStream)) -> Result<
         }
         let is_file = length.is_some() && !is_chunked && !head.is_radio();
         let kind = if is_file { Kind::Whole } else { Kind::Endless };
+        let station = match head.get("icy-name") {
+            Some(name) => name.to_owned(),
+            None if is_file => address.file(),
+            None => address.host().to_owned(),
+        };
         return Ok(Incoming { bytes: body, kind, station, titles, is_he_aac: head.is_he_aac() });
     }
     Err(Trouble::Redirects(REDIRECTS_MAX))
@@ -270,6 +283,18 @@ mod tests {
             "x",
         ] {
             assert!(Address::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_called_by_its_name_and_not_by_what_may_be_secret() {
+        for (url, name) in [
+            ("http://a/music/Bj%C3%B6rk%20live.mp3?key=secret", "Björk live"),
+            ("http://a.example/stream", "stream"),
+            ("http://a.example/?key=secret", "a.example"),
+            ("http://a.example/.mp3", "a.example"),
+        ] {
+            assert_eq!(Address::parse(url).unwrap().file(), name);
         }
     }
 }

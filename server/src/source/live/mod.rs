@@ -134,6 +134,7 @@ impl Input {
         }
     }
 
+    /// What guests are told: no path of this machine and no command, which may hold a password.
     fn label(&self) -> &str {
         match self {
             Self::Http(address) => address.host(),
@@ -309,6 +310,11 @@ impl Drop for Stream {
     fn drop(&mut self) {
         self.shared.close(END_WITHIN);
     }
+}
+
+/// What an address on the web is called before anything has come from it.
+pub(super) fn title_of(address: &str) -> String {
+    Address::parse(address).map_or_else(|_| "Live".to_owned(), |address| address.file())
 }
 
 /// Starts the thread that fetches `input`.

@@ -121,7 +121,7 @@ impl<'a> Attempt<'a> {
                 Input::Stdin | Input::File(..) => Kind::Whole,
                 _ => Kind::Endless,
             },
-            station: producer.name.clone(),
+            station: producer.input.label().to_owned(),
             titles: Titles::default(),
             track: Arc::default(),
             resampler: None,
