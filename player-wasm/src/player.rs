@@ -324,6 +324,7 @@ impl Player {
             }
             Command::SetVolume(volume) => self.set_gain(volume.min(100), self.config.muted),
             Command::SetMuted(muted) => self.set_gain(self.config.volume, muted),
+            Command::SetName(name) => self.set_name(name),
             Command::Control(command) => {
                 self.ask(ClientCommand { controller: Some(command), party: None });
             }

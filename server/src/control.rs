@@ -121,13 +121,14 @@ impl Command {
         })
     }
 
-    /// What a page's command is.
-    pub(crate) fn of_party(command: PartyCommand) -> Self {
-        match command {
+    /// What a page's command is. `None` for what concerns nobody but the page itself.
+    pub(crate) fn of_party(command: PartyCommand) -> Option<Self> {
+        Some(match command {
             PartyCommand::PlayerVolume { player, volume } => Self::PlayerVolume(player, volume),
             PartyCommand::PlayerMute { player, mute } => Self::PlayerMute(player, mute),
             PartyCommand::PlayEntry { entry } => Self::Source(Request::Entry(entry)),
-        }
+            PartyCommand::Rename { .. } => return None,
+        })
     }
 
     /// What one has to be allowed for it.
@@ -233,9 +234,9 @@ mod tests {
         }
         assert_eq!(needs(ControllerCommand::Switch), None);
         let entry = Command::of_party(PartyCommand::PlayEntry { entry: 1 });
-        assert_eq!(entry.needs(), Rights::All);
+        assert_eq!(entry.map(|entry| entry.needs()), Some(Rights::All));
         let player = "p".to_owned();
         let volume = Command::of_party(PartyCommand::PlayerVolume { player, volume: 5 });
-        assert_eq!(volume.needs(), Rights::Host);
+        assert_eq!(volume.map(|volume| volume.needs()), Some(Rights::Host));
     }
 }

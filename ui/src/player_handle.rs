@@ -64,6 +64,7 @@ pub struct PlayerHandle {
     party: StoredValue<Party, LocalStorage>,
     identity: StoredValue<Identity, LocalStorage>,
     server: StoredValue<ServerAddress>,
+    name: RwSignal<Option<String>>,
     reported: Reported,
 }
 
@@ -98,6 +99,7 @@ impl PlayerHandle {
             party: StoredValue::new_local(party),
             identity: StoredValue::new_local(Identity::claim()),
             server: StoredValue::new(server),
+            name: RwSignal::new(remembered::name()),
             reported,
         };
         handle.server_is_valid();
@@ -132,7 +134,7 @@ impl PlayerHandle {
         let client_id = self.identity.with_value(Identity::client_id);
         let settings = Settings {
             server_url,
-            name: texts::player_name(&client_id),
+            name: self.name_of(&client_id),
             client_id,
             volume: self.reported.volume.get_untracked(),
             muted: self.reported.muted.get_untracked(),
@@ -146,6 +148,32 @@ impl PlayerHandle {
     /// Stops listening.
     pub fn stop(self) {
         self.party.with_value(Party::stop);
+    }
+
+    /// What the person calls this player; `None` while it goes by [`Self::given_name`].
+    #[must_use]
+    pub fn name(self) -> Option<String> {
+        self.name.get()
+    }
+
+    /// What this player is called as long as nobody calls it otherwise.
+    #[must_use]
+    pub fn given_name(self) -> String {
+        texts::player_name(&self.identity.with_value(Identity::client_id))
+    }
+
+    /// Calls this player `name`, now and for the next visit. A name of spaces is none.
+    pub fn set_name(self, name: &str) {
+        let name = texts::own_name(name);
+        remembered::set_name(&name);
+        self.name.set((!name.is_empty()).then_some(name));
+        let client_id = self.identity.with_value(Identity::client_id);
+        let name = self.name_of(&client_id);
+        self.party.with_value(|party| party.set_name(name));
+    }
+
+    fn name_of(self, client_id: &str) -> String {
+        self.name.get_untracked().unwrap_or_else(|| texts::player_name(client_id))
     }
 
     /// Sets the perceived loudness, 0 to 100, now and for the next visit.

@@ -1,4 +1,4 @@
-//! What the page remembers from visit to visit: volume, mute, the delay of each output, the ids its players go by,
+//! What the page remembers from visit to visit: its name, volume, mute, the delay of each output, the ids its players go by,
 //! and the keys of the parties it hosts.
 //!
 //! Storage may be missing, full or forbidden (private windows, blocked site data). Nothing here fails then: the
@@ -15,6 +15,7 @@ const VOLUME: &str = "partyline.volume";
 const MUTED: &str = "partyline.muted";
 const OUTPUT: &str = "partyline.output";
 const HOST_KEY: &str = "partyline.host_key";
+const NAME: &str = "partyline.name";
 const DELAY: &str = "partyline.delay_ms";
 
 /// Perceived loudness of the last visit, 0 to 100.
@@ -58,6 +59,16 @@ pub(crate) fn delay_ms(output: &str) -> i16 {
 /// Keeps the delay trim of an output for the next time that it is used.
 pub(crate) fn set_delay_ms(output: &str, ms: i16) {
     write(&format!("{DELAY}.{output}"), &ms.to_string());
+}
+
+/// What the person calls this player, if anything.
+pub(crate) fn name() -> Option<String> {
+    read(NAME).filter(|name| !name.is_empty())
+}
+
+/// Keeps the player's name for the next visit; an empty one is none.
+pub(crate) fn set_name(name: &str) {
+    write(NAME, name);
 }
 
 /// The id at `place` in the row of those that this browser's pages join parties with.

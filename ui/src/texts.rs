@@ -230,6 +230,15 @@ pub(crate) fn player_name(client_id: &str) -> String {
     fill(words().player_name, &[("id", client_id.get(end..).unwrap_or_default())])
 }
 
+/// Longest name that a person gives to a player, in characters: a line on a phone.
+pub(crate) const NAME_CHARS_MAX: usize = 40;
+
+/// What a person typed as a name, on one line and cut to length. May be empty.
+pub(crate) fn own_name(typed: &str) -> String {
+    let one_line = typed.trim().chars().filter(|c| !c.is_control());
+    one_line.take(NAME_CHARS_MAX).collect()
+}
+
 /// How blocks reach the audio output.
 pub(crate) fn output(kind: OutputKind) -> &'static str {
     match kind {

@@ -70,6 +70,11 @@ impl Party {
         self.0.command(Command::SetMuted(muted));
     }
 
+    /// Changes the name of this player, while listening.
+    pub fn set_name(&self, name: String) {
+        self.0.command(Command::SetName(name));
+    }
+
     /// Sets how much later than the browser says the sound reaches the air, milliseconds, while listening.
     pub fn set_delay(&self, ms: i16) {
         self.0.command(Command::SetDelay(ms));

@@ -39,6 +39,8 @@ pub enum Command {
     SetVolume(u8),
     /// Mute or unmute.
     SetMuted(bool),
+    /// Be called so, now and over later connections.
+    SetName(String),
     /// Set how much later than the browser says the sound reaches the air, milliseconds. Clamped to -1,000 to
     /// 5,000.
     SetDelay(i16),

@@ -1,6 +1,8 @@
 //! What the listener may do here, and what the host is told of the listener.
 
-use protocol::message::{ClientCommand, ClientState, ControllerState, PartyState, SyncReport};
+use protocol::message::{
+    ClientCommand, ClientState, ControllerState, PartyCommand, PartyState, SyncReport,
+};
 use protocol::time::{ClientSpan, ClientTime};
 
 use super::Player;
@@ -81,6 +83,12 @@ impl Player {
             underruns: u64::from(stats.underruns),
         };
         self.send(ClientState { party: Some(report), ..ClientState::default() });
+    }
+
+    /// Changes what this player is called. Servers that know nothing of it hear the name with the next hello.
+    pub(super) fn set_name(&mut self, name: String) {
+        self.config.name.clone_from(&name);
+        self.ask(ClientCommand { controller: None, party: Some(PartyCommand::Rename { name }) });
     }
 
     /// Asks the server for something, if there is one: what is asked of nobody is not asked later.

@@ -141,4 +141,9 @@ pub enum PartyCommand {
         /// Its [`QueueEntry::id`].
         entry: u64,
     },
+    /// Be called so from now on. What the hello said holds until then.
+    Rename {
+        /// For people.
+        name: String,
+    },
 }

@@ -319,6 +319,7 @@ fn party_command() -> impl Strategy<Value = PartyCommand> {
         (word(), any::<bool>())
             .prop_map(|(player, mute)| PartyCommand::PlayerMute { player, mute }),
         any::<u64>().prop_map(|entry| PartyCommand::PlayEntry { entry }),
+        word().prop_map(|name| PartyCommand::Rename { name }),
     ]
 }
 

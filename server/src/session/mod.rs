@@ -24,13 +24,13 @@ use std::sync::Arc;
 
 use protocol::message::{
     ClientCommand, ClientMessage, ClientState, ConnectionReason, DecodeError, GroupUpdate,
-    PlaybackState, ServerCommand, ServerHello, ServerMessage, StreamEnd, StreamRequestFormat,
-    UnstampedTimeReply, VERSION,
+    PartyCommand, PlaybackState, ServerCommand, ServerHello, ServerMessage, StreamEnd,
+    StreamRequestFormat, UnstampedTimeReply, VERSION,
 };
 use protocol::time::{ServerSpan, ServerTime};
 
 pub(crate) use self::negotiation::Client;
-use self::negotiation::negotiate;
+use self::negotiation::{is_name, negotiate};
 use self::player::PlayerRole;
 use self::screen::Sight;
 use crate::bucket::Bucket;
@@ -394,15 +394,29 @@ impl Session {
         let Client { rights, controller, party, .. } = &active.client;
         let controller = command.controller.filter(|_| controller.is_some());
         let party = command.party.filter(|_| party.is_some());
+        if let Some(PartyCommand::Rename { name }) = party {
+            return self.rename(name);
+        }
         let command = match (controller, party) {
             (Some(command), _) => Command::of_controller(command),
-            (None, Some(command)) => Some(Command::of_party(command)),
+            (None, Some(command)) => Command::of_party(command),
             (None, None) => return self.complain("a command without the role for it"),
         };
         match command {
             Some(command) if *rights >= command.needs() => self.asked = Some(Asked::Do(command)),
             Some(_) => self.complain("a command that this client may not give"),
             None => self.complain("a command that is not offered"),
+        }
+    }
+
+    fn rename(&mut self, name: String) {
+        let Phase::Active(active) = &mut self.phase else { return };
+        if !is_name(&name) {
+            return self.complain("a name that is too long");
+        }
+        active.told.name = name;
+        if active.client.player.is_some() {
+            self.asked = Some(Asked::Tell(active.told.clone()));
         }
     }
 

@@ -16,6 +16,11 @@ use crate::rights::Rules;
 /// Longest client id and name, in bytes. They are kept for as long as the connection lives and stand in logs.
 const NAME_BYTES_MAX: usize = 256;
 
+/// Whether it is short enough for a client's id or name.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= NAME_BYTES_MAX
+}
+
 /// A client that was let in.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -88,7 +93,7 @@ pub(super) fn negotiate(
         return Err(Close::new(close_code::POLICY, "client_id is empty"));
     }
     for (field, value) in [("client_id", &hello.client_id), ("name", &hello.name)] {
-        if value.len() > NAME_BYTES_MAX {
+        if !is_name(value) {
             let reason = format!("{field} is longer than {NAME_BYTES_MAX} bytes");
             return Err(Close::new(close_code::POLICY, reason));
         }

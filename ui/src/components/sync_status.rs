@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Event, HtmlDetailsElement};
 
-use super::{Delay, SyncGraph};
+use super::{Delay, Name, SyncGraph};
 use crate::history::{History, READ_MS};
 use crate::language::words;
 use crate::messages::Messages;
@@ -135,6 +135,7 @@ pub fn SyncStatus() -> impl IntoView {
                     _ => words().figures_note,
                 }}
             </p>
+            <Name />
             <Delay />
             <Diagnostics />
         </details>

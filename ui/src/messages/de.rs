@@ -59,6 +59,7 @@ pub(crate) const GERMAN: Messages = Messages {
     stat_dialect: "Protokoll",
     interrupted: "Etwas anderes benutzt gerade den Ton dieses Geräts.",
     resume: "Hier weiter",
+    own_name: "Name dieses Geräts",
     delay: "Verzug",
     output_device: "Zu hören über",
     delay_ms: "Verzug in Millisekunden",

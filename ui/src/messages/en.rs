@@ -59,6 +59,7 @@ pub(crate) const ENGLISH: Messages = Messages {
     stat_dialect: "Protocol",
     interrupted: "Something else uses the sound of this device.",
     resume: "Go on here",
+    own_name: "Name of this player",
     delay: "Delay",
     output_device: "Heard through",
     delay_ms: "Delay in milliseconds",

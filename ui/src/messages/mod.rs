@@ -37,7 +37,7 @@ messages! {
     sync_disturbed, figures_note, insecure_page, graph, key_error, key_clock, key_buffer,
     stat_state, stat_sync_error, stat_clock_error, stat_drift, stat_buffered, stat_round_trip, stat_reanchors,
     stat_underruns, stat_late_chunks, stat_output, stat_output_latency, stat_output_rate, stat_codec, stat_dialect,
-    interrupted, resume, delay, output_device, delay_ms, delay_note, delay_later, delay_earlier, copy, copied,
+    interrupted, resume, own_name, delay, output_device, delay_ms, delay_note, delay_later, delay_earlier, copy, copied,
     output_speakers, output_headphones, output_bluetooth, output_tv, dialect_clear, output_worklet, output_buffer_source,
     listeners_none, listeners_one, listeners_many, from_server, player_name, album_year,
     progress, progress_of, progress_open, transport, previous, next, play, pause, shuffle, repeat_off, repeat_all, repeat_one,
