@@ -18,6 +18,7 @@ use crate::fanout::hub::Hub;
 use crate::http::entrance::{BasePath, Below};
 use crate::http::gate::Gate;
 use crate::http::origins::Origins;
+use crate::http::own_url::Approach;
 use crate::http::socket::dispatcher::Dispatcher;
 use crate::http::{api, artwork, assets, headers, ops, socket, status};
 use crate::metrics::Metrics;
@@ -46,6 +47,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// What is asked of what makes the sound.
     pub(crate) control: Arc<Control>,
+    /// How it is reached.
+    pub(crate) usual: Approach,
     /// Connections so far.
     pub(crate) accepted: AtomicU64,
     /// What time it is.

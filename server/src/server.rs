@@ -23,6 +23,7 @@ pub use crate::http::entrance::url;
 pub use crate::http::gate::connections_max;
 use crate::http::gate::{Gate, Limits};
 use crate::http::origins::Origins;
+use crate::http::own_url::Approach;
 use crate::http::socket::dispatcher::Dispatcher;
 use crate::picture::darkroom::Darkroom;
 use crate::session::Identity;
@@ -180,6 +181,10 @@ impl Server {
             clock,
             metrics,
             control,
+            usual: Approach {
+                is_secure: config.entrance().is_secure,
+                path: config.base_path.to_string(),
+            },
             accepted: AtomicU64::new(0),
             shutdown: told.clone(),
             _alive: alive,

@@ -16,10 +16,20 @@ const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix
 const HOST_BYTES_MAX: usize = 260;
 const PREFIX_BYTES_MAX: usize = 256;
 
+/// How this server is reached when no proxy says otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Approach {
+    /// Whether it encrypts by itself.
+    pub(crate) is_secure: bool,
+    /// The path that it is below, without a slash at the end.
+    pub(crate) path: String,
+}
+
 /// What the address of everything here begins with for the sender of these headers, without a slash at the end. `None` when
 /// they do not say, or say something else.
-pub(crate) fn own_url(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn own_url(headers: &HeaderMap, usual: &Approach) -> Option<String> {
     let scheme = match first(headers, &FORWARDED_PROTO).ok()? {
+        None if usual.is_secure => "https",
         None => "http",
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
         Some(scheme) if scheme.eq_ignore_ascii_case("http") => "http",
@@ -29,7 +39,8 @@ pub(crate) fn own_url(headers: &HeaderMap) -> Option<String> {
         Some(host) => host,
         None => first(headers, &HOST).ok()??,
     };
-    let prefix = first(headers, &FORWARDED_PREFIX).ok()?.unwrap_or("").trim_end_matches('/');
+    let prefix = first(headers, &FORWARDED_PREFIX).ok()?.unwrap_or(&usual.path);
+    let prefix = prefix.trim_end_matches('/');
     (is_host(host) && is_path(prefix)).then(|| format!("{scheme}://{host}{prefix}"))
 }
 
@@ -64,7 +75,21 @@ mod tests {
     fn url(pairs: &[(&HeaderName, &'static str)]) -> Option<String> {
         let pairs =
             pairs.iter().map(|&(name, value)| (name.clone(), HeaderValue::from_static(value)));
-        own_url(&pairs.collect())
+        own_url(&pairs.collect(), &Approach::default())
+    }
+
+    #[test]
+    fn without_a_proxy_it_is_below_the_path_and_as_secure_as_the_server_is() {
+        let usual = Approach { is_secure: true, path: "/loft".to_owned() };
+        let asked = |pairs: &[(HeaderName, &'static str)]| {
+            let pairs =
+                pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            own_url(&pairs.collect(), &usual)
+        };
+        let direct = [(HOST, "party.example")];
+        assert_eq!(asked(&direct), Some("https://party.example/loft".to_owned()));
+        let proxied = [(HOST, "a"), (FORWARDED_PROTO, "http"), (FORWARDED_PREFIX, "/")];
+        assert_eq!(asked(&proxied), Some("http://a".to_owned()));
     }
 
     #[test]

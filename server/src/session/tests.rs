@@ -685,6 +685,26 @@ fn who_may_set_the_volume_sees_it_and_a_player_is_told_its_own() {
 }
 
 #[test]
+fn a_player_is_called_what_it_says_last_if_that_is_no_novel() {
+    let named = |name: &str| {
+        let payload = serde_json::json!({"_partyline": {"command": "rename", "name": name}});
+        serde_json::json!({"type": "client/command", "payload": payload}).to_string()
+    };
+    let mut guest = Scene::willing();
+    guest.text(10, &hello_with_controls("no key"));
+    guest.text(20, &named("Kitchen"));
+    let Some(Asked::Tell(told)) = guest.session.take_asked() else { panic!("it tells nothing") };
+    assert_eq!(told.name, "Kitchen");
+    guest.text(30, &named(&"x".repeat(300)));
+    assert_eq!(guest.session.take_asked(), None);
+    // Without the role it has no such command.
+    let mut other = Scene::willing();
+    other.text(10, &hello());
+    other.text(20, &named("Kitchen"));
+    assert_eq!(other.session.take_asked(), None);
+}
+
+#[test]
 fn after_a_cut_players_are_told_to_forget_and_a_pause_ends_the_stream() {
     let mut scene = Scene::playing();
     scene.text(10, &hello());

@@ -5,6 +5,10 @@ use e2e::browser::Browser;
 
 use crate::{PATIENCE, Stage, join};
 
+/// Types a name as a person does, in a part of the page that is folded.
+const CALL_IT_KITCHEN: &str = "const name = document.querySelector('[data-testid=name]'); \
+    name.value = '  Kitchen '; name.dispatchEvent(new Event('change', { bubbles: true }))";
+
 const KEY: &str = "a-key-that-nobody-guesses";
 
 #[tokio::test]
@@ -33,6 +37,14 @@ async fn a_host_pauses_for_everybody_and_a_guest_cannot() -> Result<()> {
 
     let listed = "return document.querySelectorAll('[data-testid=players] li').length === 2";
     host.until(listed, PATIENCE).await?;
+
+    guest.run(CALL_IT_KITCHEN).await?;
+    let is_called = "return [...document.querySelectorAll('[data-testid=players] li')]\
+                     .some((it) => it.textContent.includes('Kitchen'))";
+    host.until(is_called, PATIENCE).await?;
+    guest.open(&stage.server.page_url()).await?;
+    let remembered = "return document.querySelector('[data-testid=name]').value === 'Kitchen'";
+    guest.until(remembered, PATIENCE).await?;
     host.assert_no_errors().await?;
     guest.assert_no_errors().await?;
     host.quit().await?;

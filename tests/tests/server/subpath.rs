@@ -13,6 +13,8 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error};
 
+use crate::fixture;
+
 const PATH: &str = "/music/party";
 
 /// Everything that a page names: in its attributes, quoted or not, and in the strings of its script.
@@ -153,5 +155,29 @@ async fn wrong_addresses_are_refused_in_one_line() -> Result<()> {
         assert_eq!(exit.stderr.trim().lines().count(), 1, "{}", exit.stderr);
         assert!(exit.stderr.contains(option) && exit.stderr.contains(words), "{}", exit.stderr);
     }
+    Ok(())
+}
+
+/// A native player is told addresses that lead below the path as well.
+#[tokio::test]
+async fn the_address_of_a_picture_is_below_the_path() -> Result<()> {
+    let file = fixture("picture.flac");
+    let file = file.to_str().context("a path that is not UTF-8")?;
+    let server = ServerProcess::start(&["--source", file, "--base-path", PATH]).await?;
+    let url = format!("ws://127.0.0.1:{}{PATH}/sendspin", server.port());
+    let (mut client, _) = Client::listen(&url, &Hello::pcm16("screen"), 250).await?;
+    let waiting = async {
+        loop {
+            let state = client.expect("server/state").await?;
+            if let Some(url) = state["metadata"]["artwork_url"].as_str() {
+                return anyhow::Ok(url.to_owned());
+            }
+        }
+    };
+    let url = timeout(REPLY_LIMIT, waiting).await??;
+    let path =
+        url.strip_prefix(server.page_url().trim_end_matches('/')).with_context(|| url.clone())?;
+    ensure!(path.starts_with(PATH), "{url}");
+    assert_eq!(get(server.port(), path).await?.status, 200);
     Ok(())
 }

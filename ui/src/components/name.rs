@@ -12,7 +12,7 @@ pub fn Name() -> impl IntoView {
     let player = PlayerHandle::of_page();
     // The id that it ends with is settled by the time that listening begins.
     let given = move || {
-        player.is_listening();
+        let _ = player.is_listening();
         player.given_name()
     };
     view! {

@@ -81,7 +81,7 @@ pub(crate) async fn upgrade(
             return turn_away(request, response, peer, farewell);
         }
     };
-    let base_url = own_url(request.headers());
+    let base_url = own_url(request.headers(), &app.usual);
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgraded.await {
