@@ -40,7 +40,7 @@ pub struct Config {
     pub source_format: Option<SourceFormat>,
 
     /// How much of a live source is in hand before it plays, in milliseconds: 500 to 4000. Less is nearer to the moment, more
-    /// bridges longer holes. A source that is faster than real time fills all the lead there is.
+    /// bridges longer holes. After a hole of up to 3 s it is as much more as was missing. A source that is faster than real time fills all the lead there is.
     #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(500..=4_000))]
     pub live_lead: u16,
 

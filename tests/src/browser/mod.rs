@@ -8,6 +8,7 @@
 
 mod recording;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
@@ -25,6 +26,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{interval, timeout};
 
 pub use self::recording::{Piece, Recording};
+use crate::process::children;
 
 /// Longest wait for chromedriver to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -53,7 +55,7 @@ pub struct Browser {
     /// The processes end with the next two fields.
     driver: ManuallyDrop<WebDriver>,
     // In this order: the processes go before the profile that they write to.
-    _chromedriver: ProcessGroup,
+    chromedriver: ProcessGroup,
     _profile: TempDir,
 }
 
@@ -87,11 +89,7 @@ impl Browser {
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await?;
         let script = json!({ "source": RECORDER });
         driver.cdp().send_raw("Page.addScriptToEvaluateOnNewDocument", script).await?;
-        Ok(Self {
-            driver: ManuallyDrop::new(driver),
-            _chromedriver: chromedriver,
-            _profile: profile,
-        })
+        Ok(Self { driver: ManuallyDrop::new(driver), chromedriver, _profile: profile })
     }
 
     /// Opens a page and waits until it can be used.
@@ -240,6 +238,42 @@ impl Browser {
             metric.and_then(|metric| metric["value"].as_f64()).with_context(|| format!("no {name}"))
         };
         Ok([value("TaskDuration")?, value("ScriptDuration")?])
+    }
+
+    /// Time of a core that all processes of this Chromium took so far, seconds: its ticks are of 10 ms.
+    ///
+    /// # Errors
+    ///
+    /// On a system without `/proc`.
+    pub fn all_busy_s(&self) -> Result<f64> {
+        // Its helpers are in sessions of their own, but all of them name its profile or were started by one that does.
+        let first = self.chromedriver.0.id().context("chromedriver is gone")?;
+        let mut family = BTreeSet::from([first]);
+        let mut next = vec![first];
+        while let Some(parent) = next.pop() {
+            next.extend(children(parent)?.into_iter().filter(|child| family.insert(*child)));
+        }
+        let ticks = family.into_iter().filter_map(|id| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+            // After the name, which may hold anything but ends at the last bracket.
+            let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+            Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)
+        });
+        Ok(f64::from(ticks.sum::<u32>()) / 100.0)
+    }
+
+    /// Has the system around the page say that less motion is wanted, or not.
+    ///
+    /// # Errors
+    ///
+    /// When Chromium does not do it.
+    pub async fn want_less_motion(&self, less: bool) -> Result<()> {
+        let value = if less { "reduce" } else { "no-preference" };
+        let features = json!({
+            "features": [{ "name": "prefers-reduced-motion", "value": value }]
+        });
+        self.driver.cdp().send_raw("Emulation.setEmulatedMedia", features).await?;
+        Ok(())
     }
 
     /// Lets the page's processor be `times` as slow.

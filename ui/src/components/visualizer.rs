@@ -11,7 +11,8 @@ use leptos::html::Canvas;
 use leptos::prelude::*;
 use player_wasm::stats::State;
 use wasm_bindgen::JsCast;
-use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
+use wasm_bindgen::closure::Closure;
+use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, MediaQueryList, MediaQueryListEvent};
 
 use crate::player_handle::PlayerHandle;
 
@@ -32,9 +33,10 @@ pub fn Visualizer() -> impl IntoView {
     let player = PlayerHandle::of_page();
     let canvas = NodeRef::<Canvas>::new();
     let (drawn, set_drawn) = signal(false);
+    let still = less_motion();
     // The value of the effect's last run is dropped by the next, and with it the timer.
     Effect::new(move |_: Option<Option<Interval>>| {
-        let wanted = player.state() == State::Playing && !wants_less_motion();
+        let wanted = player.state() == State::Playing && !still.get();
         let picture = canvas.get().filter(|_| wanted).and_then(|canvas| Picture::on(&canvas));
         set_drawn.set(false);
         picture.map(|mut picture| {
@@ -61,9 +63,20 @@ pub fn Visualizer() -> impl IntoView {
     }
 }
 
-fn wants_less_motion() -> bool {
+/// Whether the person wants less motion, now and whenever that changes.
+fn less_motion() -> Signal<bool> {
     let asked = window().match_media("(prefers-reduced-motion: reduce)").ok().flatten();
-    asked.is_some_and(|asked| asked.matches())
+    let (still, set_still) = signal(asked.as_ref().is_some_and(MediaQueryList::matches));
+    if let Some(asked) = asked {
+        let changed = move |event: MediaQueryListEvent| {
+            set_still.try_set(event.matches());
+        };
+        let changed = Closure::<dyn FnMut(MediaQueryListEvent)>::new(changed);
+        asked.set_onchange(Some(changed.as_ref().unchecked_ref()));
+        // As long as the page has its picture: it may be asked for again after years.
+        StoredValue::new_local((asked, changed));
+    }
+    still.into()
 }
 
 struct Picture {

@@ -1,4 +1,5 @@
-//! Decides what of a stream is played when: waits until enough is in hand, follows the sender's clock, and fades at holes.
+//! Decides what of a stream is played when: waits until enough is in hand, follows the sender's clock, fades at holes, and
+//! has more in hand after each, so that the next one of its kind is bridged.
 //!
 //! Pure: the time and what the party still has to play are passed in.
 
@@ -16,6 +17,12 @@ const PIECE_FRAMES: usize = 1_024;
 /// would otherwise be later after each hole.
 const SURPLUS_MAX: Duration = Duration::from_millis(250);
 
+/// Most that is in hand for a sender that is late: as much as the option allows, and less than the party's own reach.
+const LEAD_MAX: Duration = Duration::from_secs(4);
+
+/// A longer silence is no late burst but a sender that was away. Nothing that is in hand bridges that.
+const LATE_MAX: Duration = Duration::from_secs(3);
+
 /// The way of one stream into the party.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -23,6 +30,8 @@ pub(super) struct Flow {
     follow: Follow,
     speed: Varispeed,
     phase: Phase,
+    /// When the sound broke off, until something comes.
+    hole: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +50,15 @@ impl Flow {
             follow: Follow::new(lead),
             speed: Varispeed::default(),
             phase: Phase::Collecting { after_hole: false },
+            hole: None,
         }
+    }
+
+    /// Nobody has listened for a while, and what was in hand is gone: it begins again as after a hole, which says nothing
+    /// of the sender.
+    pub(super) fn begin_again(&mut self) {
+        self.phase = Phase::Collecting { after_hole: true };
+        self.hole = None;
     }
 
     /// Whether the sender is known to be live.
@@ -58,6 +75,11 @@ impl Flow {
         held: &mut Held,
     ) -> Option<Piece> {
         if let Phase::Collecting { after_hole } = self.phase {
+            if held.frames() > 0
+                && let Some(hole) = self.hole.take()
+            {
+                self.lengthen(now.saturating_sub(hole), held);
+            }
             let in_hand = ahead + held.lasts();
             let is_enough = in_hand >= self.lead || held.is_full() || held.ended;
             if !is_enough || held.frames() == 0 {
@@ -65,7 +87,7 @@ impl Flow {
             }
             let surplus = in_hand.saturating_sub(self.lead);
             if after_hole && self.is_live() && surplus > SURPLUS_MAX {
-                held.skip((surplus.as_secs_f64() * f64::from(RATE_HZ)) as usize);
+                held.skip(frames(surplus));
             }
             self.follow.restart(now);
             self.phase = Phase::Playing;
@@ -76,11 +98,21 @@ impl Flow {
         let lead_s = (ahead + held.lasts()).as_secs_f64();
         let is_held_back = held.is_full() || held.is_file;
         self.speed.set_pace(self.follow.observe(now, lead_s, is_held_back));
-        self.take(ahead, held)
+        self.take(now, ahead, held)
+    }
+
+    /// From now on as much more is in hand as was missing.
+    fn lengthen(&mut self, missing: Duration, held: &mut Held) {
+        if missing <= LATE_MAX && !held.is_file {
+            let lead = (self.lead + missing).min(LEAD_MAX);
+            held.make_room(frames(lead.saturating_sub(self.lead)));
+            self.lead = lead;
+            self.follow.set_lead(lead);
+        }
     }
 
     /// The last frames stay in hand until more come, so that they can be faded if nothing does.
-    fn take(&mut self, ahead: Duration, held: &mut Held) -> Option<Piece> {
+    fn take(&mut self, now: Duration, ahead: Duration, held: &mut Held) -> Option<Piece> {
         let kept = if held.ended { 0 } else { FADE_FRAMES };
         while held.frames() > kept {
             let piece = held.take(PIECE_FRAMES.min(held.frames() - kept))?;
@@ -93,6 +125,7 @@ impl Flow {
             return None;
         }
         self.phase = Phase::Collecting { after_hole: true };
+        self.hole = Some(now);
         // All that is left is of the last track or two, and short.
         let mut last = self.convert(held.take(kept)?);
         while let Some(more) = held.take(kept) {
@@ -113,6 +146,10 @@ impl Flow {
         piece.samples = samples;
         piece
     }
+}
+
+fn frames(span: Duration) -> usize {
+    (span.as_secs_f64() * f64::from(RATE_HZ)) as usize
 }
 
 #[cfg(test)]
@@ -236,6 +273,38 @@ mod tests {
         assert!(edge.clone().fold(0.0, f32::max) < 0.004, "{:?}", edge.fold(0.0, f32::max));
         let lead = party.ahead().as_secs_f64();
         assert!((0.9..1.3).contains(&lead), "{lead} s in hand");
+    }
+
+    #[test]
+    fn what_was_missing_once_is_in_hand_from_then_on() {
+        let mut party = Party::new();
+        let (mut sent, mut silent_steps) = (0, [0; 3]);
+        for step in 0..5_900 {
+            // Each half minute nothing comes for 1.6 s, and then all of it at once: twice as long as the lead.
+            if step % 1_500 < 1_420 {
+                let due = 960 * (step + 1);
+                party.come(wave(sent..due));
+                sent = due;
+            }
+            let silent = party.turn();
+            silent_steps[(step / 2_000).min(2)] += usize::from(silent && step > 100);
+            party.now += Duration::from_millis(20);
+        }
+        assert!(silent_steps[0] > 10, "{silent_steps:?}");
+        assert_eq!(silent_steps[1..], [0, 0]);
+        let lead = party.ahead().as_secs_f64();
+        assert!((1.7..2.8).contains(&lead), "{lead} s in hand");
+    }
+
+    #[test]
+    fn a_party_that_stood_still_says_nothing_of_the_sender() {
+        let mut flow = Flow::new(LEAD);
+        flow.begin_again();
+        let mut held = Held::new(3 * RATE_HZ as usize / 2);
+        let track = Arc::new(Track::default());
+        held.push(Piece { samples: wave(0..960), resolution_bits: 16, track }, false);
+        assert!(flow.read(Duration::from_secs(1), Duration::ZERO, &mut held).is_none());
+        assert_eq!(flow.lead, LEAD);
     }
 
     #[test]

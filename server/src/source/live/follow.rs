@@ -76,6 +76,11 @@ impl Follow {
         Self { lead_s, phase, drift_ppm, wanted_ppm, ppm, seen, window: None }
     }
 
+    /// Aims at `lead` at least, from the next [`Self::restart`] on.
+    pub(super) fn set_lead(&mut self, lead: Duration) {
+        self.lead_s = lead.as_secs_f64();
+    }
+
     /// The sound begins, or goes on after a silence.
     pub(super) fn restart(&mut self, now: Duration) {
         let is_live = self.is_live();

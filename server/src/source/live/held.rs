@@ -57,6 +57,11 @@ impl Held {
         self.frames >= self.capacity
     }
 
+    /// Takes in `frames` frames more from now on before the sender has to wait.
+    pub(super) fn make_room(&mut self, frames: usize) {
+        self.capacity += frames;
+    }
+
     /// What is played first of what is in hand.
     pub(super) fn track(&self) -> Option<&Arc<Track>> {
         self.pieces.front().map(|piece| &piece.track)

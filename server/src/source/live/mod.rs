@@ -287,6 +287,7 @@ impl Stream {
         let is_stale = self.asked.is_some_and(|asked| now - asked > STALE);
         if is_stale && self.flow.is_live() {
             state.held.clear();
+            self.flow.begin_again();
         }
         self.asked = Some(now);
         let piece = self.flow.read(now - self.begun, ahead, &mut state.held);
