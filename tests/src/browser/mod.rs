@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ use crate::process::children;
 
 /// Longest wait for chromedriver to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Highest portrait of a page, CSS pixels.
+const HEIGHT_MAX: u64 = 3_000;
 
 /// Runs before the page's own scripts.
 const RECORDER: &str = include_str!("recorder.js");
@@ -92,13 +95,22 @@ impl Browser {
         Ok(Self { driver: ManuallyDrop::new(driver), chromedriver, _profile: profile })
     }
 
+    /// Goes to an address, whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// When Chromium itself has nothing to show.
+    pub async fn go_to(&self, url: &str) -> Result<()> {
+        Ok(self.driver.goto(url).await?)
+    }
+
     /// Opens a page and waits until it can be used.
     ///
     /// # Errors
     ///
     /// When it does not come, or its Join button does not.
     pub async fn open(&self, url: &str) -> Result<()> {
-        self.driver.goto(url).await?;
+        self.go_to(url).await?;
         let ready = "return document.querySelector('[data-testid=join]:not(:disabled)') !== null";
         let waited = self.until(ready, Duration::from_secs(20)).await;
         if waited.is_err() {
@@ -269,11 +281,8 @@ impl Browser {
     /// When Chromium does not do it.
     pub async fn want_less_motion(&self, less: bool) -> Result<()> {
         let value = if less { "reduce" } else { "no-preference" };
-        let features = json!({
-            "features": [{ "name": "prefers-reduced-motion", "value": value }]
-        });
-        self.driver.cdp().send_raw("Emulation.setEmulatedMedia", features).await?;
-        Ok(())
+        let feature = json!({ "name": "prefers-reduced-motion", "value": value });
+        self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature] })).await
     }
 
     /// Lets the page's processor be `times` as slow.
@@ -282,9 +291,7 @@ impl Browser {
     ///
     /// When Chromium does not do it.
     pub async fn slow_down(&self, times: f64) -> Result<()> {
-        let rate = json!({ "rate": times });
-        self.driver.cdp().send_raw("Emulation.setCPUThrottlingRate", rate).await?;
-        Ok(())
+        self.cdp("Emulation.setCPUThrottlingRate", json!({ "rate": times })).await
     }
 
     /// What went wrong in the page without anybody catching it.
@@ -307,6 +314,67 @@ impl Browser {
         let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/e2e"));
         std::fs::create_dir_all(&folder)?;
         Ok(self.driver.screenshot(&folder.join(format!("{name}.png"))).await?)
+    }
+
+    /// Saves what a person would see on a phone and on a desktop, light and dark, from the top to the end of the page, as
+    /// `<folder>/<name>-<theme>-<size>.png`.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be written, or something reaches beyond the side of the page: nobody should have to scroll to both
+    /// sides, down to the narrowest phone (WCAG 2.2, 1.4.10).
+    pub async fn portraits(&self, folder: &Path, name: &str) -> Result<()> {
+        for theme in ["light", "dark"] {
+            let scheme = json!({ "name": "prefers-color-scheme", "value": theme });
+            self.cdp("Emulation.setEmulatedMedia", json!({ "features": [scheme] })).await?;
+            for (size, width, height) in
+                [("narrow", 320, 640), ("phone", 390, 844), ("desktop", 1_280, 800)]
+            {
+                self.set_viewport(width, height).await?;
+                let [wide, high] = self.extent().await?;
+                ensure!(wide <= width, "{name}: {wide} pixels wide in a window of {width}");
+                if size != "narrow" {
+                    self.set_viewport(width, high.clamp(height, HEIGHT_MAX)).await?;
+                    self.settled().await?;
+                    let path = folder.join(format!("{name}-{theme}-{size}.png"));
+                    self.driver.screenshot(&path).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the style sheet's transitions are over.
+    async fn settled(&self) -> Result<()> {
+        let still = "return document.getAnimations().every((it) => \
+                     it.playState !== 'running' || it.effect.getTiming().iterations === Infinity)";
+        self.until(still, Duration::from_secs(5)).await
+    }
+
+    /// Width and height of what there is to see, CSS pixels.
+    async fn extent(&self) -> Result<[u64; 2]> {
+        let extent = "const { scrollWidth, scrollHeight } = document.documentElement; \
+                      return [scrollWidth, scrollHeight]";
+        let extent = self.run(extent).await?;
+        let pixels = |at: usize| extent[at].as_u64().context("no extent");
+        Ok([pixels(0)?, pixels(1)?])
+    }
+
+    /// Sets the size of the window's inside, CSS pixels.
+    ///
+    /// # Errors
+    ///
+    /// When Chromium does not do it.
+    pub async fn set_viewport(&self, width: u64, height: u64) -> Result<()> {
+        let metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500
+        });
+        self.cdp("Emulation.setDeviceMetricsOverride", metrics).await
+    }
+
+    async fn cdp(&self, command: &str, parameters: Value) -> Result<()> {
+        self.driver.cdp().send_raw(command, parameters).await?;
+        Ok(())
     }
 
     /// Closes it in order. Dropping it does the same by force, as in a test that fails.

@@ -6,6 +6,7 @@
 mod edges;
 mod figures;
 mod host;
+mod portraits;
 mod sources;
 mod titles;
 
