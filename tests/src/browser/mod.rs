@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ use crate::process::children;
 
 /// Longest wait for chromedriver to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where tests leave what they saw.
+pub const SCREENSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/e2e");
 
 /// Highest portrait of a page, CSS pixels.
 const HEIGHT_MAX: u64 = 3_000;
@@ -311,9 +314,8 @@ impl Browser {
     ///
     /// When the file cannot be written.
     pub async fn screenshot(&self, name: &str) -> Result<()> {
-        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/e2e"));
-        std::fs::create_dir_all(&folder)?;
-        Ok(self.driver.screenshot(&folder.join(format!("{name}.png"))).await?)
+        std::fs::create_dir_all(SCREENSHOTS)?;
+        Ok(self.driver.screenshot(&Path::new(SCREENSHOTS).join(format!("{name}.png"))).await?)
     }
 
     /// Saves what a person would see on a phone and on a desktop, light and dark, from the top to the end of the page, as
@@ -324,6 +326,7 @@ impl Browser {
     /// When a file cannot be written, or something reaches beyond the side of the page: nobody should have to scroll to both
     /// sides, down to the narrowest phone (WCAG 2.2, 1.4.10).
     pub async fn portraits(&self, folder: &Path, name: &str) -> Result<()> {
+        std::fs::create_dir_all(folder)?;
         for theme in ["light", "dark"] {
             let scheme = json!({ "name": "prefers-color-scheme", "value": theme });
             self.cdp("Emulation.setEmulatedMedia", json!({ "features": [scheme] })).await?;

@@ -1,7 +1,9 @@
 //! The host's page and a guest's beside it.
 
+use std::path::Path;
+
 use anyhow::Result;
-use e2e::browser::Browser;
+use e2e::browser::{Browser, SCREENSHOTS};
 
 use crate::{PATIENCE, Stage, join};
 
@@ -24,14 +26,14 @@ async fn a_host_pauses_for_everybody_and_a_guest_cannot() -> Result<()> {
     assert_eq!(guest.run(usable).await?, false);
     let key_is_shown = format!("return location.href.includes('{KEY}')");
     assert_eq!(host.run(&key_is_shown).await?, false, "the key stays in the address bar");
-    host.screenshot("host").await?;
+    host.portraits(Path::new(SCREENSHOTS), "host").await?;
 
     host.click("play-pause").await?;
     let paused = "return document.querySelector('[data-testid=state-text]').textContent \
                   === 'Paused by the host'";
     guest.until(paused, PATIENCE).await?;
     host.until(paused, PATIENCE).await?;
-    guest.screenshot("guest-paused").await?;
+    guest.portraits(Path::new(SCREENSHOTS), "guest-paused").await?;
     host.click("play-pause").await?;
     guest.reaches("playing", PATIENCE).await?;
 
