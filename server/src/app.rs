@@ -39,9 +39,9 @@ pub(crate) struct App {
     /// Serves the connections.
     pub(crate) dispatcher: Dispatcher,
     /// Makes pictures.
-    pub(crate) darkroom: Darkroom,
+    pub(crate) darkroom: Arc<Darkroom>,
     /// Looks at the sound.
-    pub(crate) observatory: Observatory,
+    pub(crate) observatory: Arc<Observatory>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// What is asked of what makes the sound.

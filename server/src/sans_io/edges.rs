@@ -1,6 +1,7 @@
 //! Origin and edge without a network between them: what one asks and the other says is handed over by the caller.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use protocol::message::ServerTimeReply;
@@ -12,7 +13,9 @@ use crate::fanout::ring::Cursor;
 use crate::group::Group;
 use crate::party_clock::PartyClock;
 use crate::pipeline::encoder::WireFormat;
+use crate::picture::Picture;
 use crate::session::Identity;
+use crate::source::PictureId;
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
 use crate::uplink::origin::{Numbered, Origin, Present};
 use crate::uplink::reassembly::Raw;
@@ -27,6 +30,7 @@ enum Question {
     Time(TimeRequest),
     Report(Report),
     Fetch(WireFormat, Fetch),
+    Picture(PictureId),
     Subscribe(WireFormat, bool),
 }
 
@@ -41,6 +45,7 @@ enum Word {
     Chunk(Raw),
     Fetched(Fetched),
     Time(TimeReply),
+    Picture(PictureId, Option<Arc<Picture>>),
 }
 
 impl Say {
@@ -49,6 +54,7 @@ impl Say {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Word::Chunk(raw) => raw.message.len(),
+            Word::Picture(_, Some(picture)) => picture.jpeg.len(),
             _ => 200,
         }
     }
@@ -109,6 +115,9 @@ impl Party {
                 let chunks = found.iter().map(|numbered| chunk(*format, numbered));
                 let fetched = Fetched { format: *format, fetch: *fetch };
                 chunks.chain([Say(Word::Fetched(fetched))]).collect()
+            }
+            Question::Picture(id) => {
+                vec![Say(Word::Picture(*id, stage.gallery.get(*id).cloned()))]
             }
             Question::Subscribe(format, wants) => {
                 edges.subscribed.entry(id.to_owned()).or_default()[*format as usize] = *wants;
@@ -184,6 +193,10 @@ impl Edge {
             Word::Chunk(raw) => self.follower.handle_chunk(now, raw, &self.hub),
             Word::Fetched(fetched) => self.follower.handle_fetched(now, fetched, &self.hub),
             Word::Time(reply) => self.follower.handle_time_reply(now, reply),
+            Word::Picture(id, picture) => {
+                self.follower.handle_picture(now, id, picture.is_some());
+                self.hub.show(|stage| picture.into_iter().for_each(|it| stage.gallery.hang(it)));
+            }
         }
         self.turn(now);
     }
@@ -198,6 +211,7 @@ impl Edge {
                 Output::Time(request) => Question::Time(request),
                 Output::Report(report) => Question::Report(report),
                 Output::Fetch(format, fetch) => Question::Fetch(format, fetch),
+                Output::Picture(id) => Question::Picture(id),
                 Output::Subscribe(format, wants) => Question::Subscribe(format, wants),
                 Output::Reconnect => {
                     self.wants_connection = true;

@@ -11,6 +11,7 @@ use protocol::clock_sync::{self, ClockSync};
 use protocol::time::{ClientClock, ClientSpan, ClientTime, ServerClock, ServerTime};
 use protocol::time_filter::ClockMapping;
 
+use super::pictures::Pictures;
 use super::reassembly::{Raw, Reassembly};
 use super::wire::{self, Answer, Fetch, Report, State, TimeReply};
 use crate::fanout::hub::Hub;
@@ -19,6 +20,7 @@ use crate::party_clock::{Course, PartyClock};
 use crate::pipeline::REACH_MAX;
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
+use crate::source::PictureId;
 
 /// How often an edge reports when nothing changes. Three lost ones are noticed within [`AWAY_AFTER`].
 const REPORT_EVERY: ClientSpan = ClientSpan::from_millis(800);
@@ -56,6 +58,8 @@ pub(crate) enum Output {
     Report(Report),
     /// Ask the origin for chunks; hand them in, then the end of the answer.
     Fetch(WireFormat, Fetch),
+    /// Ask the origin for this picture; say whether it came.
+    Picture(PictureId),
     /// Follow the chunks in this format, or no more.
     Subscribe(WireFormat, bool),
     /// The origin is away: make a new connection, and say when there is one.
@@ -106,6 +110,7 @@ pub(crate) struct Follower {
     /// Listeners that are not this edge's.
     elsewhere: u32,
     lanes: [Lane; WireFormat::ALL.len()],
+    pictures: Pictures,
     wanted: Wanted,
     /// What was reported last, and when.
     reported: Option<(Wanted, ClientTime)>,
@@ -144,6 +149,7 @@ impl Follower {
             head: None,
             elsewhere: 0,
             lanes: Default::default(),
+            pictures: Pictures::default(),
             wanted: Wanted::default(),
             reported: None,
             is_warned: false,
@@ -159,6 +165,7 @@ impl Follower {
         self.heard_at = now;
         self.sync.reopen(now);
         self.reported = None;
+        self.pictures.disconnect();
         for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
             lane.reassembly.disconnect();
             if lane.is_followed {
@@ -281,6 +288,11 @@ impl Follower {
         self.publish(now, hub);
     }
 
+    /// The origin has answered a question for a picture: whether with one.
+    pub(crate) fn handle_picture(&mut self, now: ClientTime, id: PictureId, is_there: bool) {
+        self.pictures.handle_answer(now, id, is_there);
+    }
+
     /// The origin is gone, as far as the network knows.
     pub(crate) fn handle_gone(&mut self, now: ClientTime, hub: &Hub) {
         if self.connected.is_some() {
@@ -333,6 +345,10 @@ impl Follower {
         self.linger(now);
         self.publish(now, hub);
         self.fetch(now);
+        if self.shown.is_some() {
+            let next = self.pictures.next(now, &hub.stage());
+            self.outputs.extend(next.map(Output::Picture));
+        }
     }
 
     /// Next thing for the shell to do. Ends with [`Output::Timeout`].
@@ -364,6 +380,7 @@ impl Follower {
             .into_iter()
             .chain(linger)
             .chain(fetch)
+            .chain(self.pictures.deadline())
             .fold(ClientTime::from_micros(i64::MAX), ClientTime::min)
     }
 
@@ -600,7 +617,7 @@ mod tests {
                         }
                         Output::Reconnect => return true,
                         Output::Timeout(_) => break,
-                        Output::Fetch(..) | Output::Subscribe(..) => {}
+                        Output::Fetch(..) | Output::Subscribe(..) | Output::Picture(_) => {}
                     }
                 }
             }

@@ -15,9 +15,10 @@ use crate::group::Program;
 use crate::pipeline::encoder::WireFormat;
 use crate::pipeline::timeline::Stamp;
 use crate::rights::Rules;
+use crate::source::PictureId;
 
 /// Version of what is said here. The two must have the same.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Longest control message, in bytes. A state with all tracks it can hold has less.
 pub(crate) const CONTROL_BYTES_MAX: usize = 256 << 10;
@@ -121,6 +122,13 @@ pub(crate) struct Fetch {
     pub(crate) to: u64,
     /// What has been heard by then is not wanted.
     pub(crate) after: ServerTime,
+}
+
+/// Asks for a picture. The answer is the whole of it, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PictureRequest {
+    /// Its name.
+    pub(crate) id: PictureId,
 }
 
 /// Asks for the time. The stamp is on the edge's own clock.
@@ -294,7 +302,7 @@ mod tests {
     fn another_version_is_told_before_its_content() {
         let error = decode_versioned::<Report>(br#"{"version":1,"old":"words"}"#).err();
         let text = error.expect("refused").to_string();
-        assert!(text.contains("version 1") && text.contains("version 2"), "{text}");
+        assert!(text.contains("version 1") && text.contains("version 3"), "{text}");
     }
 
     proptest! {

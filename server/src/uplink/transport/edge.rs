@@ -18,12 +18,15 @@ use zenoh::{Session, Wait};
 use super::config::Meeting;
 use super::{UplinkError, close, jitter, told};
 use crate::host_clock;
+use crate::picture::develop::KEPT_BYTES_MAX;
 use crate::pipeline::encoder::WireFormat;
+use crate::source::PictureId;
 use crate::studio::Venue;
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
 use crate::uplink::reassembly::Raw;
 use crate::uplink::wire::{
-    self, Answer, ChunkHeader, Fetch, Refusal, Report, State, TimeReply, TimeRequest,
+    self, Answer, ChunkHeader, Fetch, PictureRequest, Refusal, Report, State, TimeReply,
+    TimeRequest,
 };
 
 /// What came and was not looked at yet: all chunks that can be ahead, of all formats. When full, the newest is dropped:
@@ -49,6 +52,7 @@ enum Event {
     Chunk(Raw),
     Fetched(Fetched),
     Time(ClientTime, TimeReply),
+    Picture(PictureId, Option<Bytes>),
     OriginGone,
 }
 
@@ -233,6 +237,12 @@ impl Edge {
             Event::Chunk(raw) => follower.handle_chunk(now, raw, &venue.hub),
             Event::Fetched(fetched) => follower.handle_fetched(now, fetched, &venue.hub),
             Event::Time(arrived, reply) => follower.handle_time_reply(arrived, reply),
+            Event::Picture(id, jpeg) => {
+                follower.handle_picture(now, id, jpeg.is_some());
+                if let Some(jpeg) = jpeg {
+                    venue.darkroom.borrow(id, jpeg);
+                }
+            }
             Event::OriginGone => follower.handle_gone(now, &venue.hub),
             Event::Refused(reason) => {
                 if self.refused.as_ref() != Some(&reason) {
@@ -248,6 +258,7 @@ impl Edge {
             Output::Time(request) => self.ask_time(request, follower),
             Output::Report(report) => self.report(&report),
             Output::Fetch(format, fetch) => self.fetch(format, fetch),
+            Output::Picture(id) => self.ask_picture(id),
             Output::Subscribe(format, true) => self.subscribe(format),
             Output::Subscribe(format, false) => {
                 self.chunks[format as usize] = None;
@@ -332,6 +343,30 @@ impl Edge {
             .get(self.meeting.key(&format!("fetch/{}", format.name())))
             .payload(wire::encode(&fetch))
             .priority(Priority::DataLow)
+            .congestion_control(CongestionControl::Block)
+            .consolidation(ConsolidationMode::None)
+            .timeout(ANSWER_WITHIN)
+            .callback(callback)
+            .wait()
+    }
+
+    fn ask_picture(&self, id: PictureId) -> zenoh::Result<()> {
+        let events = self.events.clone();
+        // There is one answer to a question, however many come.
+        let is_open = AtomicBool::new(true);
+        let callback = move |reply: Reply| {
+            let Ok(sample) = reply.result() else { return };
+            let payload = sample.payload();
+            let is_one = (1..=KEPT_BYTES_MAX).contains(&payload.len());
+            if is_open.swap(false, Ordering::AcqRel) {
+                let jpeg = is_one.then(|| Bytes::copy_from_slice(&payload.to_bytes()));
+                let _ = events.try_send(Event::Picture(id, jpeg));
+            }
+        };
+        self.session
+            .get(self.meeting.key("picture"))
+            .payload(wire::encode(&PictureRequest { id }))
+            .priority(Priority::Background)
             .congestion_control(CongestionControl::Block)
             .consolidation(ConsolidationMode::None)
             .timeout(ANSWER_WITHIN)

@@ -1,5 +1,6 @@
 //! An origin over Zenoh: answers, pushes state and chunks.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use protocol::message::ServerTimeReply;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use zenoh::bytes::ZBytes;
 use zenoh::liveliness::LivelinessToken;
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::qos::{CongestionControl, Priority};
@@ -22,7 +24,9 @@ use crate::fanout::ring::Cursor;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
 use crate::uplink::origin::{self, Present};
-use crate::uplink::wire::{self, Fetch, Refusal, Report, TimeReply, TimeRequest};
+use crate::uplink::wire::{
+    self, Fetch, PictureRequest, Refusal, Report, TimeReply, TimeRequest,
+};
 
 /// Questions that wait for an answer. When full, the newest is not answered, and asked again.
 const QUESTIONS_MAX: usize = 1_024;
@@ -91,6 +95,7 @@ impl Origin {
         let mut queryables = vec![declare_report(&session, meeting, ask.clone()).await?];
         let mut lanes = Vec::new();
         let fetches = start_fetching(&shared)?;
+        queryables.push(declare_picture(&session, meeting, fetches.clone()).await?);
         for format in WireFormat::ALL {
             lanes.push(Lane::declare(&session, meeting, format).await?);
             queryables.push(declare_fetch(&session, meeting, format, fetches.clone()).await?);
@@ -167,8 +172,7 @@ impl Origin {
 
     fn answer_report(&self, query: &Query) {
         let id = query.key_expr().as_str().rsplit('/').next().unwrap_or_default().to_owned();
-        let payload = query.payload().map(zenoh::bytes::ZBytes::to_bytes).unwrap_or_default();
-        let report: Report = match wire::decode_versioned(&payload) {
+        let report: Report = match wire::decode_versioned(&content(query)) {
             Ok(report) => report,
             Err(error) => {
                 if self.shared.origin().note_refusal(&id) {
@@ -315,7 +319,11 @@ async fn declare_report(
     queryable.await.map_err(UplinkError::zenoh)
 }
 
-type FetchQuestion = (WireFormat, Query);
+/// A question for something large.
+enum FetchQuestion {
+    Chunks(WireFormat, Query),
+    Picture(Query),
+}
 
 async fn declare_fetch(
     session: &Session,
@@ -325,10 +333,23 @@ async fn declare_fetch(
 ) -> Result<Queryable<()>, UplinkError> {
     let callback = move |query| {
         // When full, the edge asks again.
-        let _ = fetches.try_send((format, query));
+        let _ = fetches.try_send(FetchQuestion::Chunks(format, query));
     };
     let key = meeting.key(&format!("fetch/{}", format.name()));
     session.declare_queryable(key).callback(callback).await.map_err(UplinkError::zenoh)
+}
+
+async fn declare_picture(
+    session: &Session,
+    meeting: &Meeting,
+    fetches: mpsc::Sender<FetchQuestion>,
+) -> Result<Queryable<()>, UplinkError> {
+    let callback = move |query| {
+        // When full, the edge asks again.
+        let _ = fetches.try_send(FetchQuestion::Picture(query));
+    };
+    let queryable = session.declare_queryable(meeting.key("picture")).callback(callback);
+    queryable.await.map_err(UplinkError::zenoh)
 }
 
 /// Starts the thread that sends what edges fetch: it may have to wait for one of them, and nobody else shall.
@@ -337,23 +358,40 @@ fn start_fetching(shared: &Arc<Shared>) -> Result<mpsc::Sender<FetchQuestion>, U
     let shared = Arc::clone(shared);
     // Ends when nobody can ask any more.
     thread::Builder::new().name("uplink-fetch".to_owned()).spawn(move || {
-        'questions: while let Some((format, query)) = questions.blocking_recv() {
-            let payload = query.payload().map(zenoh::bytes::ZBytes::to_bytes).unwrap_or_default();
-            let Ok(fetch) = wire::decode::<Fetch>(&payload) else { continue };
-            let chunks = {
-                let stage = shared.venue.hub.stage();
-                shared.origin().fetch(&fetch, format, &stage)
+        while let Some(question) = questions.blocking_recv() {
+            // An error says that the edge is gone. Otherwise it asks again.
+            let _ = match question {
+                FetchQuestion::Chunks(format, query) => answer_fetch(&shared, format, &query),
+                FetchQuestion::Picture(query) => answer_picture(&shared, &query),
             };
-            for numbered in chunks {
-                let message = numbered.chunk.message(format);
-                let header = numbered.header.encode();
-                if query.reply(query.key_expr(), message).attachment(header).wait().is_err() {
-                    continue 'questions;
-                }
-            }
-            // Nothing after chunks says that these were all.
-            let _ = query.reply(query.key_expr(), Vec::new()).wait();
         }
     })?;
     Ok(ask)
+}
+
+fn answer_fetch(shared: &Shared, format: WireFormat, query: &Query) -> zenoh::Result<()> {
+    let fetch: Fetch = wire::decode(&content(query))?;
+    let chunks = {
+        let stage = shared.venue.hub.stage();
+        shared.origin().fetch(&fetch, format, &stage)
+    };
+    for numbered in chunks {
+        let message = numbered.chunk.message(format);
+        let header = numbered.header.encode();
+        query.reply(query.key_expr(), message).attachment(header).wait()?;
+    }
+    // Nothing after chunks says that these were all.
+    query.reply(query.key_expr(), Vec::new()).wait()
+}
+
+/// Nothing instead of a picture says that there is none.
+fn answer_picture(shared: &Shared, query: &Query) -> zenoh::Result<()> {
+    let PictureRequest { id } = wire::decode(&content(query))?;
+    let picture = shared.venue.hub.stage().gallery.get(id).cloned();
+    let jpeg = picture.map(|picture| picture.jpeg.clone()).unwrap_or_default();
+    query.reply(query.key_expr(), jpeg).wait()
+}
+
+fn content(query: &Query) -> Cow<'_, [u8]> {
+    query.payload().map(ZBytes::to_bytes).unwrap_or_default()
 }
