@@ -47,19 +47,40 @@ pub(crate) struct Venue {
 }
 
 impl Venue {
-    fn new(identity: Identity, clock: PartyClock) -> io::Result<Self> {
-        let group = Group::new(format!("{}-group", identity.server_id), identity.name.clone());
-        let hub = Arc::new(Hub::new(identity, group));
+    /// Where sound is made.
+    fn of_origin(identity: Identity) -> io::Result<Self> {
+        let (hub, demand, clock) = (hub(identity), Arc::default(), PartyClock::own());
+        let observatory = Observatory::open(&hub, Arc::clone(&demand), clock.clone())?;
         Ok(Self {
-            demand: Arc::default(),
+            darkroom: Arc::new(Darkroom::open(&hub)?),
+            observatory: Arc::new(observatory),
             metrics: Arc::default(),
             control: Arc::default(),
-            darkroom: Arc::new(Darkroom::open(&hub)?),
-            observatory: Arc::new(Observatory::open(&hub, clock.clone())?),
             hub,
+            demand,
             clock,
         })
     }
+
+    /// Where it is passed on.
+    #[cfg(feature = "cluster")]
+    fn of_edge(identity: Identity) -> io::Result<Self> {
+        let (hub, demand) = (hub(identity), Arc::default());
+        Ok(Self {
+            darkroom: Arc::new(Darkroom::open(&hub)?),
+            observatory: Arc::new(Observatory::closed(Arc::clone(&demand))),
+            metrics: Arc::default(),
+            control: Arc::default(),
+            clock: PartyClock::followed(),
+            hub,
+            demand,
+        })
+    }
+}
+
+fn hub(identity: Identity) -> Arc<Hub> {
+    let group = Group::new(format!("{}-group", identity.server_id), identity.name.clone());
+    Arc::new(Hub::new(identity, group))
 }
 
 /// What runs behind a [`Venue`].
@@ -85,7 +106,7 @@ impl Studio {
         source: Box<dyn Source>,
         meeting: Option<Meeting>,
     ) -> Result<Self, StartError> {
-        let venue = Venue::new(identity, PartyClock::own()).map_err(StartError::Thread)?;
+        let venue = Venue::of_origin(identity).map_err(StartError::Thread)?;
         let (line, uplink) = match meeting {
             Some(meeting) => {
                 let uplink = Uplink::serve(venue.clone(), meeting).await;
@@ -104,7 +125,7 @@ impl Studio {
     /// [`StartError`].
     #[cfg(not(feature = "cluster"))]
     pub(crate) fn play(identity: Identity, source: Box<dyn Source>) -> Result<Self, StartError> {
-        let venue = Venue::new(identity, PartyClock::own()).map_err(StartError::Thread)?;
+        let venue = Venue::of_origin(identity).map_err(StartError::Thread)?;
         let pump = Some(Pump::start(source, Line::default(), &venue).map_err(StartError::Thread)?);
         Ok(Self { venue, pump })
     }
@@ -118,7 +139,7 @@ impl Studio {
     pub(crate) async fn follow(config: &Config, meeting: Meeting) -> Result<Self, StartError> {
         // Until the origin has said who it is.
         let identity = Identity { name: config.name.clone(), ..Identity::default() };
-        let venue = Venue::new(identity, PartyClock::followed()).map_err(StartError::Thread)?;
+        let venue = Venue::of_edge(identity).map_err(StartError::Thread)?;
         let mut known = venue.hub.upheavals();
         let name = host_name();
         let uplink = Uplink::follow(venue.clone(), meeting, name).map_err(StartError::Edges)?;

@@ -14,7 +14,6 @@ impl Group {
     }
 
     /// Which pictures its tracks have, what is heard first.
-    #[cfg(feature = "cluster")]
     pub(crate) fn pictures(&self) -> impl Iterator<Item = PictureId> {
         self.program.marks.iter().filter_map(|mark| mark.track.artwork)
     }

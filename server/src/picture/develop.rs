@@ -58,7 +58,9 @@ pub(crate) enum Spoiled {
     #[error("{0} bytes; expected {PICTURE_BYTES_MAX} at most")]
     Bytes(usize),
     /// It is none that this server would keep.
-    #[error("{bytes} bytes, {width} × {height} pixels; expected {KEPT_BYTES_MAX} and {KEPT_SIDE_MAX} on a side at most")]
+    #[error(
+        "{bytes} bytes, {width} × {height} pixels; expected {KEPT_BYTES_MAX} and {KEPT_SIDE_MAX} on a side at most"
+    )]
     Kept {
         /// Of the file.
         bytes: usize,

@@ -12,8 +12,8 @@ use crate::fanout::hub::Hub;
 use crate::fanout::ring::Cursor;
 use crate::group::Group;
 use crate::party_clock::PartyClock;
-use crate::pipeline::encoder::WireFormat;
 use crate::picture::Picture;
+use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
 use crate::source::PictureId;
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
@@ -203,7 +203,7 @@ impl Edge {
 
     /// Does what is due at `now`, for listeners who want 16 bits.
     pub fn turn(&mut self, now: ClientTime) {
-        let wanted = Wanted { listeners: 1, formats: [true, false] };
+        let wanted = Wanted { listeners: 1, formats: [true, false], ..Wanted::default() };
         self.follower.handle_wanted(now, wanted);
         self.follower.handle_timeout(now, &self.hub);
         self.wake = loop {
@@ -213,6 +213,8 @@ impl Edge {
                 Output::Fetch(format, fetch) => Question::Fetch(format, fetch),
                 Output::Picture(id) => Question::Picture(id),
                 Output::Subscribe(format, wants) => Question::Subscribe(format, wants),
+                // Nobody in this world looks at the sound.
+                Output::Figures(_) => continue,
                 Output::Reconnect => {
                     self.wants_connection = true;
                     continue;

@@ -11,6 +11,7 @@ use protocol::clock_sync::{self, ClockSync};
 use protocol::time::{ClientClock, ClientSpan, ClientTime, ServerClock, ServerTime};
 use protocol::time_filter::ClockMapping;
 
+use super::figures::{self, Screening, SheetHeader};
 use super::pictures::Pictures;
 use super::reassembly::{Raw, Reassembly};
 use super::wire::{self, Answer, Fetch, Report, State, TimeReply};
@@ -58,6 +59,8 @@ pub(crate) enum Output {
     Report(Report),
     /// Ask the origin for chunks; hand them in, then the end of the answer.
     Fetch(WireFormat, Fetch),
+    /// Follow the figures of the sound, or no more.
+    Figures(bool),
     /// Ask the origin for this picture; say whether it came.
     Picture(PictureId),
     /// Follow the chunks in this format, or no more.
@@ -84,6 +87,8 @@ pub(crate) struct Wanted {
     pub(crate) listeners: u32,
     /// Whether somebody wants chunks in a format, by its discriminant.
     pub(crate) formats: [bool; WireFormat::ALL.len()],
+    /// Whether somebody wants figures of the sound.
+    pub(crate) figures: bool,
 }
 
 /// Follows an origin.
@@ -111,6 +116,7 @@ pub(crate) struct Follower {
     elsewhere: u32,
     lanes: [Lane; WireFormat::ALL.len()],
     pictures: Pictures,
+    screening: Screening,
     wanted: Wanted,
     /// What was reported last, and when.
     reported: Option<(Wanted, ClientTime)>,
@@ -150,6 +156,7 @@ impl Follower {
             elsewhere: 0,
             lanes: Default::default(),
             pictures: Pictures::default(),
+            screening: Screening::default(),
             wanted: Wanted::default(),
             reported: None,
             is_warned: false,
@@ -166,6 +173,7 @@ impl Follower {
         self.sync.reopen(now);
         self.reported = None;
         self.pictures.disconnect();
+        self.outputs.extend(self.wanted.figures.then_some(Output::Figures(true)));
         for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
             lane.reassembly.disconnect();
             if lane.is_followed {
@@ -176,7 +184,10 @@ impl Follower {
 
     /// What listeners want has changed, or not.
     pub(crate) fn handle_wanted(&mut self, now: ClientTime, wanted: Wanted) {
-        self.wanted = wanted;
+        let before = std::mem::replace(&mut self.wanted, wanted);
+        if wanted.figures != before.figures && self.connected.is_some() {
+            self.outputs.push_back(Output::Figures(wanted.figures));
+        }
         for ((format, lane), wants) in
             WireFormat::ALL.into_iter().zip(&mut self.lanes).zip(wanted.formats)
         {
@@ -286,6 +297,34 @@ impl Follower {
         let head = self.known_head();
         self.lanes[fetched.format as usize].reassembly.answered(&fetched.fetch, head);
         self.publish(now, hub);
+    }
+
+    /// Figures of the sound have come.
+    pub(crate) fn handle_figures(
+        &mut self,
+        now: ClientTime,
+        (header, sheet): (SheetHeader, &[u8]),
+        hub: &Hub,
+    ) {
+        let is_mine = self.shown.is_some_and(|(instance, _)| instance == header.instance);
+        let Some(course) = self.course.filter(|_| is_mine && self.connected.is_some()) else {
+            return;
+        };
+        let party_now = course.at(now);
+        let moments = figures::decode(sheet).unwrap_or_default();
+        let last = moments.iter().map(|moment| moment.at).max();
+        if last.is_none_or(|last| last > party_now + REACH_MAX) {
+            return self.warn("figures of the sound that are none, or too far ahead");
+        }
+        if hub.follow_cuts(header.cuts, party_now) {
+            let is_other = self.screening.begin(&header);
+            hub.project(|reel| {
+                if is_other {
+                    reel.cut();
+                }
+                reel.append(moments);
+            });
+        }
     }
 
     /// The origin has answered a question for a picture: whether with one.
@@ -617,7 +656,10 @@ mod tests {
                         }
                         Output::Reconnect => return true,
                         Output::Timeout(_) => break,
-                        Output::Fetch(..) | Output::Subscribe(..) | Output::Picture(_) => {}
+                        Output::Fetch(..)
+                        | Output::Subscribe(..)
+                        | Output::Figures(_)
+                        | Output::Picture(_) => {}
                     }
                 }
             }

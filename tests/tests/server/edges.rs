@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
 use crate::faults::Moody;
+use crate::roles::Screen;
 use crate::{fixture, listeners, until};
 
 /// Microseconds of one chunk, and how far the ends of two may be apart by rounding.
@@ -319,6 +320,77 @@ async fn until_message(client: &mut Client, kind: &str) -> Result<()> {
         }
     };
     timeout(Duration::from_secs(15), waiting).await.with_context(|| format!("no {kind}"))?
+}
+
+/// The picture at the address that a screen was given, from the server that it is connected to.
+pub(crate) async fn whole_picture(screen: &Screen, server: &ServerProcess) -> Result<Vec<u8>> {
+    let url = screen.metadata["artwork_url"].as_str().context("artwork_url")?.to_owned();
+    let page = server.page_url();
+    let path = url.strip_prefix(page.trim_end_matches('/')).with_context(|| url.clone())?;
+    let answer = get(server.port(), path).await?;
+    ensure!((answer.status, answer.header("content-type")) == (200, "image/jpeg"), "{path}");
+    Ok(answer.body)
+}
+
+/// A screen at an edge shows what one at the origin shows.
+#[tokio::test]
+async fn a_screen_at_an_edge_gets_the_picture_and_its_colours() -> Result<()> {
+    let origin = Origin::start(&fixture("picture.flac")).await?;
+    let edge = origin.edge().await?;
+    let mut there = Screen::join(&edge.socket_url()).await?;
+    there.until("picture", Screen::has_all_of_the_picture).await?;
+    let mut here = Screen::join(&origin.server.socket_url()).await?;
+    here.until("picture", Screen::has_all_of_the_picture).await?;
+    for name in ["background_dark", "background_light", "primary", "accent", "on_dark", "on_light"]
+    {
+        ensure!(here.color[name].is_array(), "{}", here.color);
+        assert_eq!(here.color[name], there.color[name]);
+    }
+    for channel in 0..2 {
+        let image = |screen: &Screen| screen.picture(channel).map(|(_, image)| image.clone());
+        ensure!(image(&here) == image(&there), "channel {channel}");
+    }
+    let whole = whole_picture(&there, &edge).await?;
+    ensure!(whole.starts_with(&[0xff, 0xd8]), "no JPEG");
+    ensure!(whole == whole_picture(&here, &origin.server).await?, "another picture");
+    // An edge that comes when all of it is there already.
+    let late = origin.edge().await?;
+    let mut screen = Screen::join(&late.socket_url()).await?;
+    screen.until("picture", Screen::has_all_of_the_picture).await?;
+    ensure!(whole == whole_picture(&screen, &late).await?, "another picture");
+    Ok(())
+}
+
+/// Figures are computed once: a screen at an edge gets the same ones, for the same moments, whenever it comes.
+#[tokio::test]
+async fn a_screen_at_an_edge_gets_the_origins_figures() -> Result<()> {
+    /// As often as there are any.
+    const RATE: u32 = 50;
+    let origin = Origin::start(&fixture("picture.flac")).await?;
+    let edge = origin.edge().await?;
+    let mut there = Screen::join_at(&edge.socket_url(), RATE).await?;
+    there.until("figures", |screen| screen.got(18).len() > 10).await?;
+    let mut here = Screen::join_at(&origin.server.socket_url(), RATE).await?;
+    here.until("figures", |screen| screen.got(18).len() > 100).await?;
+    let late = origin.edge().await?;
+    let mut other = Screen::join_at(&late.socket_url(), RATE).await?;
+    for screen in [&mut there, &mut other] {
+        let last = here.got(18).last().context("a figure")?.0;
+        let is_there = |screen: &Screen| screen.got(18).last().is_some_and(|&(at, _)| at > last);
+        screen.until("figures", is_there).await?;
+        for id in [16, 18, 19] {
+            let by_time: BTreeMap<_, _> = here.got(id).iter().cloned().collect();
+            let common: Vec<_> =
+                screen.got(id).iter().filter(|(at, _)| by_time.contains_key(at)).collect();
+            ensure!(common.len() > 20, "{id}: {} in common", common.len());
+            ensure!(common.iter().all(|(at, figure)| by_time[at] == *figure), "others of {id}");
+            let times = || screen.got(id).iter().map(|&(at, _)| at);
+            let gap =
+                times().zip(times().skip(1)).find(|(one, next)| (next - one - 20_000).abs() > 1);
+            ensure!(gap.is_none(), "a hole of {id}: {gap:?}");
+        }
+    }
+    Ok(())
 }
 
 /// A source that was silent for longer than everything that is ahead is heard again soon, everywhere at the same time.

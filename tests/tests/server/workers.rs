@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::edges::whole_picture;
+use crate::roles::Screen;
 use crate::{Party, fixture, listeners, until};
 
 /// What is promised for anything that concerns a dead worker.
@@ -76,6 +78,21 @@ async fn workers_share_a_port_and_a_dead_one_is_replaced() -> Result<()> {
     timeout(SOON, counted).await.context("counted wrongly")??;
     until(2, || async { Ok(children(coordinator)?.len()) }).await?;
     ensure!(!children(coordinator)?.contains(&victim), "the dead one is still there");
+    Ok(())
+}
+
+/// The coordinator makes it, and whichever worker a page reaches has it.
+#[tokio::test]
+async fn a_page_of_a_worker_has_the_picture() -> Result<()> {
+    let source = fixture("picture.flac");
+    let source = source.to_str().context("a path")?;
+    let server = ServerProcess::start(&["--source", source, "--workers", "2"]).await?;
+    let mut screen = Screen::join(&server.socket_url()).await?;
+    screen.until("picture", Screen::has_all_of_the_picture).await?;
+    // The system chooses a worker for each request: 2^-7 that the same is chosen for all.
+    for _ in 0..8 {
+        whole_picture(&screen, &server).await?;
+    }
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use crate::picture::develop::KEPT_BYTES_MAX;
 use crate::pipeline::encoder::WireFormat;
 use crate::source::PictureId;
 use crate::studio::Venue;
+use crate::uplink::figures::{SHEET_BYTES_MAX, SheetHeader};
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
 use crate::uplink::reassembly::Raw;
 use crate::uplink::wire::{
@@ -53,6 +54,7 @@ enum Event {
     Fetched(Fetched),
     Time(ClientTime, TimeReply),
     Picture(PictureId, Option<Bytes>),
+    Figures(SheetHeader, Bytes),
     OriginGone,
 }
 
@@ -120,6 +122,7 @@ struct Edge {
     /// Carries questions for the time.
     time: Publisher<'static>,
     chunks: [Option<Subscriber<()>>; WireFormat::ALL.len()],
+    figures: Option<Subscriber<()>>,
     /// What the origin said when it refused this edge.
     refused: Option<String>,
     /// Undeclared when they are dropped.
@@ -183,6 +186,7 @@ impl Edge {
             events: events.clone(),
             time: time_asking,
             chunks: Default::default(),
+            figures: None,
             refused: None,
             _declared: ([state, time, origin], token),
         })
@@ -237,6 +241,9 @@ impl Edge {
             Event::Chunk(raw) => follower.handle_chunk(now, raw, &venue.hub),
             Event::Fetched(fetched) => follower.handle_fetched(now, fetched, &venue.hub),
             Event::Time(arrived, reply) => follower.handle_time_reply(arrived, reply),
+            Event::Figures(header, sheet) => {
+                follower.handle_figures(now, (header, &sheet), &venue.hub);
+            }
             Event::Picture(id, jpeg) => {
                 follower.handle_picture(now, id, jpeg.is_some());
                 if let Some(jpeg) = jpeg {
@@ -258,6 +265,11 @@ impl Edge {
             Output::Time(request) => self.ask_time(request, follower),
             Output::Report(report) => self.report(&report),
             Output::Fetch(format, fetch) => self.fetch(format, fetch),
+            Output::Figures(true) => self.subscribe_figures(),
+            Output::Figures(false) => {
+                self.figures = None;
+                Ok(())
+            }
             Output::Picture(id) => self.ask_picture(id),
             Output::Subscribe(format, true) => self.subscribe(format),
             Output::Subscribe(format, false) => {
@@ -388,6 +400,29 @@ impl Edge {
         self.chunks[format as usize] = Some(subscriber);
         Ok(())
     }
+
+    fn subscribe_figures(&mut self) -> zenoh::Result<()> {
+        let events = self.events.clone();
+        let subscriber = self
+            .session
+            .declare_subscriber(self.meeting.key("figures"))
+            .callback(move |sample: Sample| {
+                if let Some((header, sheet)) = sheet(&sample) {
+                    let _ = events.try_send(Event::Figures(header, sheet));
+                }
+            })
+            .wait()?;
+        self.figures = Some(subscriber);
+        Ok(())
+    }
+}
+
+/// Figures of the sound, if their size is that of some.
+fn sheet(sample: &Sample) -> Option<(SheetHeader, Bytes)> {
+    let header = SheetHeader::decode(&sample.attachment()?.to_bytes())?;
+    let payload = sample.payload();
+    let is_one = payload.len() <= SHEET_BYTES_MAX;
+    is_one.then(|| (header, Bytes::copy_from_slice(&payload.to_bytes())))
 }
 
 /// A chunk of what came, if its size is that of one.
@@ -402,5 +437,6 @@ fn wanted(venue: &Venue) -> Wanted {
     Wanted {
         listeners: u32::try_from(venue.demand.here()).unwrap_or(u32::MAX),
         formats: WireFormat::ALL.map(|format| venue.demand.wants(format)),
+        figures: venue.demand.wants_figures(),
     }
 }

@@ -18,15 +18,14 @@ use zenoh::sample::{Sample, SampleKind};
 use zenoh::{Session, Wait};
 
 use super::config::Meeting;
+use super::figures::Figures;
 use super::{UplinkError, close, random, told};
 use crate::control::Request;
 use crate::fanout::ring::Cursor;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
 use crate::uplink::origin::{self, Present};
-use crate::uplink::wire::{
-    self, Fetch, PictureRequest, Refusal, Report, TimeReply, TimeRequest,
-};
+use crate::uplink::wire::{self, Fetch, PictureRequest, Refusal, Report, TimeReply, TimeRequest};
 
 /// Questions that wait for an answer. When full, the newest is not answered, and asked again.
 const QUESTIONS_MAX: usize = 1_024;
@@ -40,6 +39,7 @@ pub(super) struct Origin {
     session: Session,
     questions: mpsc::Receiver<Question>,
     lanes: Vec<Lane>,
+    figures: Figures,
     state: Publisher<'static>,
     /// Undeclared when they are dropped.
     _declared: (Vec<Queryable<()>>, [Subscriber<()>; 3], LivelinessToken),
@@ -100,6 +100,7 @@ impl Origin {
             lanes.push(Lane::declare(&session, meeting, format).await?);
             queryables.push(declare_fetch(&session, meeting, format, fetches.clone()).await?);
         }
+        let figures = Figures::declare(&session, meeting, &shared.venue).await?;
         let state = session
             .declare_publisher(meeting.key("state"))
             .congestion_control(CongestionControl::Block)
@@ -130,6 +131,7 @@ impl Origin {
             session,
             questions,
             lanes,
+            figures,
             state,
             _declared: (queryables, [time, requests, edges], token),
         })
@@ -150,10 +152,12 @@ impl Origin {
                 Ok(()) = chunks.changed() => {
                     let shared = &self.shared;
                     self.lanes.iter_mut().for_each(|lane| lane.push_chunks(shared));
+                    self.push_figures();
                 }
                 _ = look.tick() => {
                     self.shared.origin().handle_timeout(self.shared.venue.clock.now());
                     self.shared.count();
+                    self.push_figures();
                 }
             }
         }
@@ -191,6 +195,11 @@ impl Origin {
         };
         self.shared.count();
         let _ = query.reply(query.key_expr(), wire::encode(&answer)).wait();
+    }
+
+    fn push_figures(&mut self) {
+        let instance = self.shared.origin().instance();
+        self.figures.push(&self.shared.venue, instance);
     }
 
     fn push_state(&self) {
