@@ -371,13 +371,14 @@ async fn a_screen_at_an_edge_gets_the_origins_figures() -> Result<()> {
     let mut there = Screen::join_at(&edge.socket_url(), RATE).await?;
     there.until("figures", |screen| screen.got(18).len() > 10).await?;
     let mut here = Screen::join_at(&origin.server.socket_url(), RATE).await?;
-    here.until("figures", |screen| screen.got(18).len() > 100).await?;
+    here.until("figures", |screen| screen.got(18).len() > 10).await?;
     let late = origin.edge().await?;
     let mut other = Screen::join_at(&late.socket_url(), RATE).await?;
     for screen in [&mut there, &mut other] {
-        let last = here.got(18).last().context("a figure")?.0;
-        let is_there = |screen: &Screen| screen.got(18).last().is_some_and(|&(at, _)| at > last);
-        screen.until("figures", is_there).await?;
+        let last = |screen: &Screen| screen.got(18).last().map(|&(at, _)| at);
+        let (one, two) = (last(&here), last(screen));
+        screen.until("figures", |screen| screen.got(18).len() > 60 && last(screen) > one).await?;
+        here.until("figures", |here| last(here) > two && last(here) > last(screen)).await?;
         for id in [16, 18, 19] {
             let by_time: BTreeMap<_, _> = here.got(id).iter().cloned().collect();
             let common: Vec<_> =
