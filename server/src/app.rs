@@ -68,6 +68,15 @@ impl App {
             self.roster.demand().poke();
             return Ok(());
         }
+        if self.control.leads_away() {
+            let stage = self.hub.stage();
+            // Without its origin, an edge does what it can.
+            if !stage.group.is_left() {
+                self.control.pass(command, &stage.players)?;
+                self.roster.demand().poke();
+                return Ok(());
+            }
+        }
         self.hub.update_players(|players| {
             let done = control::set_players(players, command);
             let is_news = done.is_ok();

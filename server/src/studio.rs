@@ -70,7 +70,7 @@ impl Venue {
             darkroom: Arc::new(Darkroom::open(&hub)?),
             observatory: Arc::new(Observatory::closed(Arc::clone(&demand))),
             metrics: Arc::default(),
-            control: Arc::default(),
+            control: Arc::new(Control::to_origin()),
             clock: PartyClock::followed(),
             hub,
             demand,
