@@ -108,7 +108,7 @@ impl Party {
             }
             Question::Report(report) => {
                 let present = Present { now, here: 0, stage: &stage };
-                vec![Say(Word::Answer(edges.origin.handle_report(id, report, present)))]
+                vec![Say(Word::Answer(edges.origin.handle_report(id, report.clone(), present)))]
             }
             Question::Fetch(format, fetch) => {
                 let found = edges.origin.fetch(fetch, *format, &stage);
@@ -134,11 +134,11 @@ impl Party {
         let changes = *self.hub.changes().borrow();
         if edges.changes != changes {
             edges.changes = changes;
-            edges.origin.handle_change();
-            let state = edges.origin.state(&stage);
-            said.extend(
-                edges.subscribed.keys().map(|id| (id.clone(), Say(Word::State(state.clone())))),
-            );
+            let news = edges.origin.handle_change(&stage);
+            said.extend(news.into_iter().flat_map(|state| {
+                let say = move |id: &String| (id.clone(), Say(Word::State(state.clone())));
+                edges.subscribed.keys().map(say)
+            }));
         }
         for format in WireFormat::ALL {
             let cursor = &mut edges.cursors[format as usize];

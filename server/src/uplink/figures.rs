@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::time::{ServerSpan, ServerTime};
 
+use crate::fanout::hub::Hub;
 use crate::fanout::stage::Stage;
+use crate::pipeline::REACH_MAX;
 use crate::visual::analyser::Finding;
 use crate::visual::reel::{Drawn, Moment};
 use crate::visual::spectrum::{SPECTRUM_BYTES, Spectrum};
@@ -63,6 +66,15 @@ impl SheetHeader {
             take: u64::from_be_bytes(rest.try_into().ok()?),
         })
     }
+}
+
+/// A sheet as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sheet {
+    /// Which one.
+    pub(crate) header: SheetHeader,
+    /// What [`encode`] made.
+    pub(crate) moments: Bytes,
 }
 
 /// Moments as they are sent.
@@ -141,8 +153,27 @@ pub(crate) struct Screening {
 }
 
 impl Screening {
+    /// Shows a sheet that came at `now`, unless it is void. Returns whether it was one, and not too far ahead.
+    pub(crate) fn show(&mut self, now: ServerTime, sheet: &Sheet, hub: &Hub) -> bool {
+        let moments = decode(&sheet.moments).unwrap_or_default();
+        let last = moments.iter().map(|moment| moment.at).max();
+        if last.is_none_or(|last| last > now + REACH_MAX) {
+            return false;
+        }
+        if hub.follow_cuts(sheet.header.cuts, now) {
+            let is_other = self.begin(&sheet.header);
+            hub.project(|reel| {
+                if is_other {
+                    reel.cut();
+                }
+                reel.append(moments);
+            });
+        }
+        true
+    }
+
     /// Notes what came. Returns whether what is there of those before is void.
-    pub(crate) fn begin(&mut self, header: &SheetHeader) -> bool {
+    fn begin(&mut self, header: &SheetHeader) -> bool {
         let present = Some((header.instance, header.take));
         std::mem::replace(&mut self.shown, present) != present
     }

@@ -11,12 +11,14 @@ use protocol::clock_sync::{self, ClockSync};
 use protocol::time::{ClientClock, ClientSpan, ClientTime, ServerClock, ServerTime};
 use protocol::time_filter::ClockMapping;
 
-use super::figures::{self, Screening, SheetHeader};
+use super::figures::{Screening, Sheet};
 use super::pictures::Pictures;
+use super::players::{LIST_EVERY, Reporter};
 use super::reassembly::{Raw, Reassembly};
-use super::wire::{self, Answer, Fetch, Report, State, TimeReply};
+use super::wire::{self, Answer, CallMessage, Fetch, Report, State, TimeReply};
 use crate::fanout::hub::Hub;
 use crate::group::Group;
+use crate::group::players::Roll;
 use crate::party_clock::{Course, PartyClock};
 use crate::pipeline::REACH_MAX;
 use crate::pipeline::encoder::WireFormat;
@@ -89,6 +91,8 @@ pub(crate) struct Wanted {
     pub(crate) formats: [bool; WireFormat::ALL.len()],
     /// Whether somebody wants figures of the sound.
     pub(crate) figures: bool,
+    /// Whether somebody looks at the list of players.
+    pub(crate) looks: bool,
 }
 
 /// Follows an origin.
@@ -117,6 +121,7 @@ pub(crate) struct Follower {
     lanes: [Lane; WireFormat::ALL.len()],
     pictures: Pictures,
     screening: Screening,
+    reporter: Reporter,
     wanted: Wanted,
     /// What was reported last, and when.
     reported: Option<(Wanted, ClientTime)>,
@@ -157,6 +162,7 @@ impl Follower {
             lanes: Default::default(),
             pictures: Pictures::default(),
             screening: Screening::default(),
+            reporter: Reporter::default(),
             wanted: Wanted::default(),
             reported: None,
             is_warned: false,
@@ -173,6 +179,7 @@ impl Follower {
         self.sync.reopen(now);
         self.reported = None;
         self.pictures.disconnect();
+        self.reporter.disconnect();
         self.outputs.extend(self.wanted.figures.then_some(Output::Figures(true)));
         for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
             lane.reassembly.disconnect();
@@ -211,6 +218,7 @@ impl Follower {
         }
         self.note_head(answer.instance, answer.head);
         self.elsewhere = answer.elsewhere;
+        self.reporter.handle_roll(answer.players, hub);
         match answer.state {
             Some(state) => self.handle_state(now, state, hub),
             None => come_back(hub),
@@ -300,30 +308,20 @@ impl Follower {
     }
 
     /// Figures of the sound have come.
-    pub(crate) fn handle_figures(
-        &mut self,
-        now: ClientTime,
-        (header, sheet): (SheetHeader, &[u8]),
-        hub: &Hub,
-    ) {
-        let is_mine = self.shown.is_some_and(|(instance, _)| instance == header.instance);
+    pub(crate) fn handle_figures(&mut self, now: ClientTime, sheet: &Sheet, hub: &Hub) {
+        let is_mine = self.shown.is_some_and(|(it, _)| it == sheet.header.instance);
         let Some(course) = self.course.filter(|_| is_mine && self.connected.is_some()) else {
             return;
         };
-        let party_now = course.at(now);
-        let moments = figures::decode(sheet).unwrap_or_default();
-        let last = moments.iter().map(|moment| moment.at).max();
-        if last.is_none_or(|last| last > party_now + REACH_MAX) {
-            return self.warn("figures of the sound that are none, or too far ahead");
+        if !self.screening.show(course.at(now), sheet, hub) {
+            self.warn("figures of the sound that are none, or too far ahead");
         }
-        if hub.follow_cuts(header.cuts, party_now) {
-            let is_other = self.screening.begin(&header);
-            hub.project(|reel| {
-                if is_other {
-                    reel.cut();
-                }
-                reel.append(moments);
-            });
+    }
+
+    /// Players are asked for something.
+    pub(crate) fn handle_call(&mut self, message: &CallMessage, hub: &Hub) {
+        if self.connected.is_some() && self.shown.is_some_and(|(it, _)| it == message.instance) {
+            self.reporter.handle_call(message, hub);
         }
     }
 
@@ -380,7 +378,7 @@ impl Follower {
             self.lose(now, hub);
             return;
         }
-        self.report(now);
+        self.report(now, hub);
         self.linger(now);
         self.publish(now, hub);
         self.fetch(now);
@@ -409,9 +407,7 @@ impl Follower {
         if self.connected.is_none() {
             return ClientTime::from_micros(i64::MAX);
         }
-        let reported = self.reported.map_or(self.heard_at, |(wanted, at)| {
-            at + if wanted == self.wanted { REPORT_EVERY } else { REPORT_SPACING }
-        });
+        let reported = self.reported.map_or(self.heard_at, |last| self.report_at(last));
         let lanes = self.lanes.iter().filter(|lane| lane.is_followed);
         let linger = lanes.clone().filter_map(|lane| Some(lane.unwanted_since? + LINGER));
         let fetch = lanes.filter_map(|lane| lane.reassembly.deadline());
@@ -487,23 +483,33 @@ impl Follower {
         let is_news = !stage.group.is_left();
         drop(stage);
         self.elsewhere = 0;
+        self.reporter.handle_roll(Roll::default(), hub);
         if let Some(last) = last.filter(|_| self.shown.is_some() && is_news) {
             tracing::warn!("the origin is away: what is here is played, then listeners wait");
             hub.update(|group| group.leave(last));
         }
     }
 
-    fn report(&mut self, now: ClientTime) {
-        let is_due = self.reported.is_none_or(|(wanted, at)| {
-            now >= at + if wanted == self.wanted { REPORT_EVERY } else { REPORT_SPACING }
-        });
-        if is_due {
+    /// When to report once more, after what was reported last.
+    fn report_at(&self, (wanted, at): (Wanted, ClientTime)) -> ClientTime {
+        at + if wanted != self.wanted || self.reporter.owes_list() {
+            REPORT_SPACING
+        } else if wanted.looks || self.reporter.is_looked_at() {
+            LIST_EVERY
+        } else {
+            REPORT_EVERY
+        }
+    }
+
+    fn report(&mut self, now: ClientTime, hub: &Hub) {
+        if self.reported.is_none_or(|last| now >= self.report_at(last)) {
             self.reported = Some((self.wanted, now));
             self.outputs.push_back(Output::Report(Report {
                 version: wire::VERSION,
                 name: self.name.clone(),
                 listeners: self.wanted.listeners,
                 has: self.shown.filter(|_| self.candidate.is_none()),
+                players: self.reporter.report(now, &hub.stage().players),
             }));
         }
     }
@@ -607,7 +613,8 @@ mod tests {
             group_id: "g".to_owned(),
             program: Program::default(),
         };
-        Answer { version: wire::VERSION, elsewhere: 7, head: 5, instance, state: Some(state) }
+        let (version, state, players) = (wire::VERSION, Some(state), Roll::default());
+        Answer { version, elsewhere: 7, head: 5, instance, state, players }
     }
 
     /// An edge, and what its listeners look at.

@@ -10,6 +10,7 @@
 //! | `follower` | an edge's side: what to ask, what to publish, what time it is | pure |
 //! | `figures` | figures of the sound on their way to edges | pure |
 //! | `pictures` | which pictures an edge asks for | pure |
+//! | `players` | the players of all processes | pure |
 //! | `reassembly` | chunks in order, holes asked for again | pure |
 //! | `endpoint` | addresses, and which of them are safe | names |
 //! | `transport` | the above over Zenoh | sockets, threads, clock |
@@ -25,6 +26,8 @@
 //!   listeners do, two seconds before they are heard. One that gets lost is missed.
 //! - **Pictures** are asked for by their names, which the state has. An edge draws none: what it gets is what the origin drew,
 //!   and its name and colours follow from its bytes.
+//! - **Players** are told of in reports and answers: how loud those of an edge are, and of all others; their lists while
+//!   somebody looks. What is asked of them goes to the origin as a command, and from there to all as a call.
 //! - The **clock** is asked as a player asks it.
 
 pub(crate) mod endpoint;
@@ -32,6 +35,7 @@ pub(crate) mod figures;
 pub(crate) mod follower;
 pub(crate) mod origin;
 pub(crate) mod pictures;
+pub(crate) mod players;
 pub(crate) mod reassembly;
 pub(crate) mod transport;
 pub(crate) mod wire;

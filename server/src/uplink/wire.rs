@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::fanout::chunk::Chunk;
 use crate::group::Program;
+use crate::group::players::{Call, LIST_BYTES_MAX, Roll};
 use crate::pipeline::encoder::WireFormat;
 use crate::pipeline::timeline::Stamp;
 use crate::rights::Rules;
@@ -20,8 +21,8 @@ use crate::source::PictureId;
 /// Version of what is said here. The two must have the same.
 pub(crate) const VERSION: u32 = 3;
 
-/// Longest control message, in bytes. A state with all tracks it can hold has less.
-pub(crate) const CONTROL_BYTES_MAX: usize = 256 << 10;
+/// Longest control message, in bytes. A state with all tracks it can hold, and a list of players, have less.
+pub(crate) const CONTROL_BYTES_MAX: usize = (256 << 10) + LIST_BYTES_MAX;
 
 /// Most chunks of an answer to [`Fetch`]. A quarter of a megabyte: no more than what may well be on its way unasked.
 pub(crate) const FETCH_MAX: u32 = 8;
@@ -58,7 +59,7 @@ pub(crate) enum WireError {
 }
 
 /// What an edge says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// [`VERSION`].
     pub(crate) version: u32,
@@ -68,15 +69,19 @@ pub(crate) struct Report {
     pub(crate) listeners: u32,
     /// The state that it has: the origin's instance, and the edition of it.
     pub(crate) has: Option<(u64, u64)>,
+    /// Its players, after so many calls.
+    pub(crate) players: (Roll, u64),
 }
 
 /// What an origin says to that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     /// [`VERSION`].
     pub(crate) version: u32,
     /// Clients with an active player that are not the edge's.
     pub(crate) elsewhere: u32,
+    /// Players that are not the edge's.
+    pub(crate) players: Roll,
     /// Number of the next chunk to be made.
     pub(crate) head: u64,
     /// Which origin this is: another one after a restart.
@@ -111,6 +116,17 @@ pub(crate) struct State {
     pub(crate) group_id: String,
     /// What plays.
     pub(crate) program: Program,
+}
+
+/// Asks something of all players.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CallMessage {
+    /// Which origin this is.
+    pub(crate) instance: u64,
+    /// Counts them.
+    pub(crate) number: u64,
+    /// What.
+    pub(crate) call: Call,
 }
 
 /// Asks for chunks.
@@ -310,6 +326,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode_versioned::<Answer>(&bytes);
             let _ = decode::<State>(&bytes);
+            let _ = decode::<CallMessage>(&bytes);
             if let Some(header) = ChunkHeader::decode(&bytes) {
                 prop_assert_eq!(header.encode().to_vec(), bytes.clone());
                 let _ = chunk(WireFormat::Pcm16, &header, &bytes);

@@ -22,12 +22,12 @@ use crate::picture::develop::KEPT_BYTES_MAX;
 use crate::pipeline::encoder::WireFormat;
 use crate::source::PictureId;
 use crate::studio::Venue;
-use crate::uplink::figures::{SHEET_BYTES_MAX, SheetHeader};
+use crate::uplink::figures::{SHEET_BYTES_MAX, Sheet, SheetHeader};
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
 use crate::uplink::reassembly::Raw;
 use crate::uplink::wire::{
-    self, Answer, ChunkHeader, Fetch, PictureRequest, Refusal, Report, State, TimeReply,
-    TimeRequest,
+    self, Answer, CallMessage, ChunkHeader, Fetch, PictureRequest, Refusal, Report, State,
+    TimeReply, TimeRequest,
 };
 
 /// What came and was not looked at yet: all chunks that can be ahead, of all formats. When full, the newest is dropped:
@@ -54,7 +54,8 @@ enum Event {
     Fetched(Fetched),
     Time(ClientTime, TimeReply),
     Picture(PictureId, Option<Bytes>),
-    Figures(SheetHeader, Bytes),
+    Figures(Sheet),
+    Call(CallMessage),
     OriginGone,
 }
 
@@ -126,7 +127,7 @@ struct Edge {
     /// What the origin said when it refused this edge.
     refused: Option<String>,
     /// Undeclared when they are dropped.
-    _declared: ([Subscriber<()>; 3], LivelinessToken),
+    _declared: ([Subscriber<()>; 4], LivelinessToken),
 }
 
 impl Edge {
@@ -140,6 +141,16 @@ impl Edge {
                 if let Ok(state) = wire::decode(&sample.payload().to_bytes()) {
                     // See [`EVENTS_MAX`], here and below.
                     let _ = hand_in.try_send(Event::State(state));
+                }
+            })
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let hand_in = events.clone();
+        let calls = session
+            .declare_subscriber(meeting.key("call"))
+            .callback(move |sample: Sample| {
+                if let Ok(message) = wire::decode(&sample.payload().to_bytes()) {
+                    let _ = hand_in.try_send(Event::Call(message));
                 }
             })
             .await
@@ -188,7 +199,7 @@ impl Edge {
             chunks: Default::default(),
             figures: None,
             refused: None,
-            _declared: ([state, time, origin], token),
+            _declared: ([state, calls, time, origin], token),
         })
     }
 
@@ -205,7 +216,7 @@ impl Edge {
         loop {
             follower.handle_wanted(host_clock::now(), wanted(venue));
             follower.handle_timeout(host_clock::now(), &venue.hub);
-            self.pass_requests(venue);
+            self.pass_commands(venue);
             venue.demand.set_elsewhere(follower.elsewhere() as usize);
             let until = loop {
                 match follower.poll_output() {
@@ -241,9 +252,8 @@ impl Edge {
             Event::Chunk(raw) => follower.handle_chunk(now, raw, &venue.hub),
             Event::Fetched(fetched) => follower.handle_fetched(now, fetched, &venue.hub),
             Event::Time(arrived, reply) => follower.handle_time_reply(arrived, reply),
-            Event::Figures(header, sheet) => {
-                follower.handle_figures(now, (header, &sheet), &venue.hub);
-            }
+            Event::Figures(sheet) => follower.handle_figures(now, &sheet, &venue.hub),
+            Event::Call(message) => follower.handle_call(&message, &venue.hub),
             Event::Picture(id, jpeg) => {
                 follower.handle_picture(now, id, jpeg.is_some());
                 if let Some(jpeg) = jpeg {
@@ -280,12 +290,12 @@ impl Edge {
         }
     }
 
-    /// Passes on what people ask of the source, which is at the origin.
-    fn pass_requests(&self, venue: &Venue) {
-        while let Some(request) = venue.control.take() {
+    /// Passes on what people ask of the source, which is at the origin, and of players, which may be anywhere.
+    fn pass_commands(&self, venue: &Venue) {
+        while let Some(command) = venue.control.take() {
             let put = self
                 .session
-                .put(self.meeting.key(&format!("request/{}", self.id)), wire::encode(&request))
+                .put(self.meeting.key(&format!("command/{}", self.id)), wire::encode(&command))
                 .priority(Priority::InteractiveHigh)
                 .congestion_control(CongestionControl::Block)
                 .express(true)
@@ -407,8 +417,8 @@ impl Edge {
             .session
             .declare_subscriber(self.meeting.key("figures"))
             .callback(move |sample: Sample| {
-                if let Some((header, sheet)) = sheet(&sample) {
-                    let _ = events.try_send(Event::Figures(header, sheet));
+                if let Some(sheet) = sheet(&sample) {
+                    let _ = events.try_send(Event::Figures(sheet));
                 }
             })
             .wait()?;
@@ -418,11 +428,11 @@ impl Edge {
 }
 
 /// Figures of the sound, if their size is that of some.
-fn sheet(sample: &Sample) -> Option<(SheetHeader, Bytes)> {
+fn sheet(sample: &Sample) -> Option<Sheet> {
     let header = SheetHeader::decode(&sample.attachment()?.to_bytes())?;
     let payload = sample.payload();
     let is_one = payload.len() <= SHEET_BYTES_MAX;
-    is_one.then(|| (header, Bytes::copy_from_slice(&payload.to_bytes())))
+    is_one.then(|| Sheet { header, moments: Bytes::copy_from_slice(&payload.to_bytes()) })
 }
 
 /// A chunk of what came, if its size is that of one.
@@ -438,5 +448,6 @@ fn wanted(venue: &Venue) -> Wanted {
         listeners: u32::try_from(venue.demand.here()).unwrap_or(u32::MAX),
         formats: WireFormat::ALL.map(|format| venue.demand.wants(format)),
         figures: venue.demand.wants_figures(),
+        looks: venue.hub.stage().players.looks(),
     }
 }

@@ -20,7 +20,7 @@ use zenoh::{Session, Wait};
 use super::config::Meeting;
 use super::figures::Figures;
 use super::{UplinkError, close, random, told};
-use crate::control::Request;
+use crate::control::{self, Command};
 use crate::fanout::ring::Cursor;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
@@ -41,6 +41,7 @@ pub(super) struct Origin {
     lanes: Vec<Lane>,
     figures: Figures,
     state: Publisher<'static>,
+    calls: Publisher<'static>,
     /// Undeclared when they are dropped.
     _declared: (Vec<Queryable<()>>, [Subscriber<()>; 3], LivelinessToken),
 }
@@ -81,6 +82,14 @@ impl Shared {
         self.venue.metrics.edges.set(i64::try_from(edges).unwrap_or(i64::MAX));
         self.venue.demand.set_elsewhere(usize::try_from(listeners).unwrap_or(usize::MAX));
     }
+
+    /// Brings what is known here of the players of edges up to date.
+    fn gather_players(&self) {
+        let hub = &self.venue.hub;
+        let looks = hub.stage().players.looks();
+        let roll = self.origin().players(looks);
+        hub.update_players(|players| ((), players.hear(roll)));
+    }
 }
 
 impl Origin {
@@ -91,7 +100,7 @@ impl Origin {
         let shared = Arc::new(Shared { venue, origin });
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let time = declare_time(&session, meeting, &shared).await?;
-        let requests = declare_requests(&session, meeting, &shared).await?;
+        let commands = declare_commands(&session, meeting, &shared).await?;
         let mut queryables = vec![declare_report(&session, meeting, ask.clone()).await?];
         let mut lanes = Vec::new();
         let fetches = start_fetching(&shared)?;
@@ -105,6 +114,13 @@ impl Origin {
             .declare_publisher(meeting.key("state"))
             .congestion_control(CongestionControl::Block)
             .priority(Priority::InteractiveHigh)
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let calls = session
+            .declare_publisher(meeting.key("call"))
+            .congestion_control(CongestionControl::Block)
+            .priority(Priority::InteractiveHigh)
+            .express(true)
             .await
             .map_err(UplinkError::zenoh)?;
         let edges = session
@@ -133,7 +149,8 @@ impl Origin {
             lanes,
             figures,
             state,
-            _declared: (queryables, [time, requests, edges], token),
+            calls,
+            _declared: (queryables, [time, commands, edges], token),
         })
     }
 
@@ -148,7 +165,10 @@ impl Origin {
             tokio::select! {
                 () = told(&mut stop) => break,
                 Some(question) = self.questions.recv() => self.answer(question),
-                Ok(()) = changes.changed() => self.push_state(),
+                Ok(()) = changes.changed() => {
+                    self.push_calls();
+                    self.push_state();
+                }
                 Ok(()) = chunks.changed() => {
                     let shared = &self.shared;
                     self.lanes.iter_mut().for_each(|lane| lane.push_chunks(shared));
@@ -157,6 +177,7 @@ impl Origin {
                 _ = look.tick() => {
                     self.shared.origin().handle_timeout(self.shared.venue.clock.now());
                     self.shared.count();
+                    self.shared.gather_players();
                     self.push_figures();
                 }
             }
@@ -191,7 +212,7 @@ impl Origin {
         let answer = {
             let stage = hub.stage();
             let present = Present { now: clock.now(), here: demand.here(), stage: &stage };
-            self.shared.origin().handle_report(&id, &report, present)
+            self.shared.origin().handle_report(&id, report, present)
         };
         self.shared.count();
         let _ = query.reply(query.key_expr(), wire::encode(&answer)).wait();
@@ -205,12 +226,25 @@ impl Origin {
     fn push_state(&self) {
         let state = {
             let stage = self.shared.venue.hub.stage();
-            let mut origin = self.shared.origin();
-            origin.handle_change();
-            origin.state(&stage)
+            self.shared.origin().handle_change(&stage)
         };
+        let Some(state) = state else { return };
         if let Err(error) = self.state.put(wire::encode(&state)).wait() {
             tracing::debug!(%error, "state not sent");
+        }
+    }
+
+    /// Tells edges what players are asked for.
+    fn push_calls(&self) {
+        let Venue { hub, clock, .. } = &self.shared.venue;
+        if !hub.stage().players.has_calls() {
+            return;
+        }
+        for call in hub.update_players(|players| (players.take_calls(), false)) {
+            let message = self.shared.origin().call(clock.now(), call);
+            if let Err(error) = self.calls.put(wire::encode(&message)).wait() {
+                tracing::warn!(%error, "edges were not told what players are asked for");
+            }
         }
     }
 }
@@ -296,22 +330,32 @@ async fn declare_time(
     subscriber.await.map_err(UplinkError::zenoh)
 }
 
-/// Takes what people at edges ask of the source. Who may ask for it was looked at there.
-async fn declare_requests(
+/// Takes what people at edges ask of the source and of players. Who may ask for it was looked at there.
+async fn declare_commands(
     session: &Session,
     meeting: &Meeting,
     shared: &Arc<Shared>,
 ) -> Result<Subscriber<()>, UplinkError> {
     let shared = Arc::clone(shared);
     let callback = move |sample: Sample| {
-        let Ok(request) = wire::decode::<Request>(&sample.payload().to_bytes()) else { return };
+        let Ok(command) = wire::decode::<Command>(&sample.payload().to_bytes()) else { return };
         let Venue { hub, control, demand, clock, .. } = &shared.venue;
-        match control.ask(request, &hub.stage().group.view(clock.now())) {
-            Ok(()) => demand.poke(),
-            Err(denied) => tracing::debug!(%denied, "asked at an edge"),
+        let done = match command {
+            Command::Source(request) => {
+                let asked = control.ask(request, &hub.stage().group.view(clock.now()));
+                asked.map(|()| demand.poke())
+            }
+            command => hub.update_players(|players| {
+                let done = control::set_players(players, &command);
+                let is_news = done.is_ok();
+                (done, is_news)
+            }),
+        };
+        if let Err(denied) = done {
+            tracing::debug!(%denied, "asked at an edge");
         }
     };
-    let subscriber = session.declare_subscriber(meeting.key("request/*")).callback(callback);
+    let subscriber = session.declare_subscriber(meeting.key("command/*")).callback(callback);
     subscriber.await.map_err(UplinkError::zenoh)
 }
 
