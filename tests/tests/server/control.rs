@@ -28,18 +28,22 @@ fn hello(name: &str, key: Option<&'static str>) -> Hello {
 }
 
 /// One who listens and has been told what may be asked for.
-async fn join(server: &ServerProcess, name: &str, key: Option<&'static str>) -> Result<Client> {
+pub(crate) async fn join(
+    server: &ServerProcess,
+    name: &str,
+    key: Option<&'static str>,
+) -> Result<Client> {
     let (mut client, _) = Client::listen(&server.socket_url(), &hello(name, key), 250).await?;
     client.chunk().await?;
     Ok(client)
 }
 
-async fn command(client: &mut Client, payload: Value) -> Result<()> {
+pub(crate) async fn command(client: &mut Client, payload: Value) -> Result<()> {
     client.send(&json!({"type": "client/command", "payload": payload})).await
 }
 
 /// Reads until something of that type comes that `is_it`.
-async fn wait_for(
+pub(crate) async fn wait_for(
     client: &mut Client,
     kind: &str,
     is_it: impl Fn(&Value) -> bool,
@@ -65,7 +69,7 @@ async fn now_playing(server: &ServerProcess) -> Result<Value> {
 }
 
 /// Asks something that the server surely has done nothing about before it answers.
-async fn settle(client: &mut Client) -> Result<()> {
+pub(crate) async fn settle(client: &mut Client) -> Result<()> {
     client.ask_time().await.map(drop)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use e2e::client::{Chunk, Client, Hello, Received};
-use e2e::http::get;
+use e2e::http::{get, post, request};
 use e2e::process::ServerProcess;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use server::server::Server;
 use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
+use crate::control::{command, join, settle as ask_and_hear, wait_for};
 use crate::faults::Moody;
 use crate::roles::Screen;
 use crate::{fixture, listeners, until};
@@ -389,6 +390,102 @@ async fn a_screen_at_an_edge_gets_the_origins_figures() -> Result<()> {
             let gap =
                 times().zip(times().skip(1)).find(|(one, next)| (next - one - 20_000).abs() > 1);
             ensure!(gap.is_none(), "a hole of {id}: {gap:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Ids and volumes of the players that the host is shown, sorted.
+fn shown(party: &Value) -> Vec<(String, u64)> {
+    let players = party["players"].as_array().into_iter().flatten();
+    let told = players.map(|player| (player["id"].as_str(), player["volume"].as_u64()));
+    told.map(|(id, volume)| (id.unwrap_or_default().to_owned(), volume.unwrap_or(0))).collect()
+}
+
+/// The next volume that a player is asked to have.
+async fn asked_volume(client: &mut Client) -> Result<Value> {
+    let is_volume = |asked: &Value| asked["player"]["command"] == "volume";
+    Ok(wait_for(client, "server/command", is_volume).await?["player"]["volume"].clone())
+}
+
+/// Players are anywhere, and so is the host: it sees and sets them all. A guest does not.
+#[tokio::test]
+async fn the_host_sets_the_players_of_all_processes() -> Result<()> {
+    let origin = Origin::start(&fixture("ramp-48k-16.flac")).await?;
+    let (one, two) = (origin.edge().await?, origin.edge().await?);
+    for server in [&origin.server, &one] {
+        let mut host = join(server, "host", Some(KEY)).await?;
+        let mut guest = join(&one, "guest", None).await?;
+        let mut far = join(&two, "far", None).await?;
+        let all = |far: u64| {
+            let volumes = [("far", far), ("guest", 100), ("host", 100)];
+            volumes.map(|(id, volume)| (id.to_owned(), volume)).to_vec()
+        };
+        let shows = |volumes: Vec<(String, u64)>| {
+            move |state: &Value| shown(&state["_partyline"]) == volumes
+        };
+        wait_for(&mut host, "server/state", shows(all(100))).await?;
+        let set = |volume: u64| {
+            let one = json!({"command": "player_volume", "player": "far", "volume": volume});
+            json!({ "_partyline": one })
+        };
+        // Were it done, it would be the first that the player is asked.
+        command(&mut guest, set(11)).await?;
+        ask_and_hear(&mut guest).await?;
+        let asked = host.now();
+        command(&mut host, set(31)).await?;
+        assert_eq!(asked_volume(&mut far).await?, 31);
+        let took_us = host.now() - asked;
+        ensure!(took_us < 1_000_000, "{took_us} us");
+        wait_for(&mut host, "server/state", shows(all(31))).await?;
+        // Of 100, 100 and 31 the mean is 77: 27 fewer for everybody.
+        command(&mut host, json!({"controller": {"command": "volume", "volume": 50}})).await?;
+        for (client, volume) in [(&mut host, 73), (&mut guest, 73), (&mut far, 4)] {
+            assert_eq!(asked_volume(client).await?, volume);
+        }
+        // At once the next: it begins where the last one ends, not where reports are.
+        for (group, own) in [(40, 60), (30, 45), (20, 30)] {
+            let volume = json!({"command": "volume", "volume": group});
+            command(&mut host, json!({ "controller": volume })).await?;
+            assert_eq!(asked_volume(&mut far).await?, 0);
+            assert_eq!(asked_volume(&mut guest).await?, own);
+        }
+        for client in [&mut host, &mut guest, &mut far] {
+            client
+                .send(&json!({"type": "client/goodbye", "payload": {"reason": "shutdown"}}))
+                .await?;
+        }
+        until(0, || listeners(origin.server.port())).await?;
+    }
+    Ok(())
+}
+
+/// For programs it is the same, at whichever process they ask.
+#[tokio::test]
+async fn programs_see_the_players_of_all_processes() -> Result<()> {
+    let origin = Origin::start(&fixture("ramp-48k-16.flac")).await?;
+    let (one, two) = (origin.edge().await?, origin.edge().await?);
+    let mut inside = Vec::new();
+    for (server, name) in [(&origin.server, "a"), (&one, "b"), (&two, "c")] {
+        inside.push(join(server, name, None).await?);
+    }
+    until(3, || listeners(one.port())).await?;
+    let key = ("Authorization", "Bearer the-hosts-own-key");
+    for server in [&origin.server, &one, &two] {
+        let answer = request(server.port(), "GET /api/players", &[key]).await?;
+        let told: Value = serde_json::from_str(&answer.text()?)?;
+        let ids: Vec<_> = shown(&told).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(
+            (ids, &told["volume"]),
+            (["a", "b", "c"].map(str::to_owned).to_vec(), &json!(100))
+        );
+    }
+    for (server, volume) in [(&origin.server, 80), (&two, 60)] {
+        let body = json!({ "volume": volume }).to_string();
+        let answer = post((server.port(), "/api/group/volume"), &[key], &body).await?;
+        assert_eq!(answer.status, 202, "{}", answer.text()?);
+        for client in &mut inside {
+            assert_eq!(asked_volume(client).await?, volume);
         }
     }
     Ok(())
