@@ -164,8 +164,9 @@ impl Drop for Look<'_> {
 /// Who plays how loud, for the host.
 async fn players(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {
     check(&app, &headers)?;
-    let look = Look::begin(&app);
-    look.gather().await;
+    if app.hub.stage().players.is_partial() {
+        Look::begin(&app).gather().await;
+    }
     let stage = app.hub.stage();
     let players = &stage.players;
     let body = json!({

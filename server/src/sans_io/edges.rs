@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
 use protocol::message::ServerTimeReply;
 use protocol::time::{ClientTime, ServerTime};
 
@@ -12,14 +13,13 @@ use crate::fanout::hub::Hub;
 use crate::fanout::ring::Cursor;
 use crate::group::Group;
 use crate::party_clock::PartyClock;
-use crate::picture::Picture;
+use crate::picture::develop::keep;
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
-use crate::source::PictureId;
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
-use crate::uplink::origin::{Numbered, Origin, Present};
+use crate::uplink::origin::{Numbered, Origin, Present, piece};
 use crate::uplink::reassembly::Raw;
-use crate::uplink::wire::{Answer, Fetch, Report, State, TimeReply, TimeRequest};
+use crate::uplink::wire::{Answer, Fetch, PictureRequest, Report, State, TimeReply, TimeRequest};
 
 /// What an edge asks its origin.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ enum Question {
     Time(TimeRequest),
     Report(Report),
     Fetch(WireFormat, Fetch),
-    Picture(PictureId),
+    Picture(PictureRequest),
     Subscribe(WireFormat, bool),
 }
 
@@ -45,7 +45,7 @@ enum Word {
     Chunk(Raw),
     Fetched(Fetched),
     Time(TimeReply),
-    Picture(PictureId, Option<Arc<Picture>>),
+    Piece(PictureRequest, Bytes),
 }
 
 impl Say {
@@ -54,7 +54,7 @@ impl Say {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Word::Chunk(raw) => raw.message.len(),
-            Word::Picture(_, Some(picture)) => picture.jpeg.len(),
+            Word::Piece(_, piece) => piece.len(),
             _ => 200,
         }
     }
@@ -116,8 +116,8 @@ impl Party {
                 let fetched = Fetched { format: *format, fetch: *fetch };
                 chunks.chain([Say(Word::Fetched(fetched))]).collect()
             }
-            Question::Picture(id) => {
-                vec![Say(Word::Picture(*id, stage.gallery.get(*id).cloned()))]
+            Question::Picture(request) => {
+                vec![Say(Word::Piece(*request, piece(*request, &stage)))]
             }
             Question::Subscribe(format, wants) => {
                 edges.subscribed.entry(id.to_owned()).or_default()[*format as usize] = *wants;
@@ -193,9 +193,11 @@ impl Edge {
             Word::Chunk(raw) => self.follower.handle_chunk(now, raw, &self.hub),
             Word::Fetched(fetched) => self.follower.handle_fetched(now, fetched, &self.hub),
             Word::Time(reply) => self.follower.handle_time_reply(now, reply),
-            Word::Picture(id, picture) => {
-                self.follower.handle_picture(now, id, picture.is_some());
-                self.hub.show(|stage| picture.into_iter().for_each(|it| stage.gallery.hang(it)));
+            Word::Piece(request, piece) => {
+                let jpeg = self.follower.handle_piece(now, request, &piece);
+                if let Some(picture) = jpeg.and_then(|jpeg| keep(jpeg).ok()) {
+                    self.hub.show(|stage| stage.gallery.hang(Arc::new(picture)));
+                }
             }
         }
         self.turn(now);
@@ -211,7 +213,7 @@ impl Edge {
                 Output::Time(request) => Question::Time(request),
                 Output::Report(report) => Question::Report(report),
                 Output::Fetch(format, fetch) => Question::Fetch(format, fetch),
-                Output::Picture(id) => Question::Picture(id),
+                Output::Picture(request) => Question::Picture(request),
                 Output::Subscribe(format, wants) => Question::Subscribe(format, wants),
                 // Nobody in this world looks at the sound.
                 Output::Figures(_) => continue,

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use protocol::clock_sync::{self, ClockSync};
 use protocol::time::{ClientClock, ClientSpan, ClientTime, ServerClock, ServerTime};
 use protocol::time_filter::ClockMapping;
@@ -15,7 +16,7 @@ use super::figures::{Screening, Sheet};
 use super::pictures::Pictures;
 use super::players::{LIST_EVERY, Reporter};
 use super::reassembly::{Raw, Reassembly};
-use super::wire::{self, Answer, CallMessage, Fetch, Report, State, TimeReply};
+use super::wire::{self, Answer, CallMessage, Fetch, PictureRequest, Report, State, TimeReply};
 use crate::fanout::hub::Hub;
 use crate::group::Group;
 use crate::group::players::Roll;
@@ -23,7 +24,6 @@ use crate::party_clock::{Course, PartyClock};
 use crate::pipeline::REACH_MAX;
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
-use crate::source::PictureId;
 
 /// How often an edge reports when nothing changes. Three lost ones are noticed within [`AWAY_AFTER`].
 const REPORT_EVERY: ClientSpan = ClientSpan::from_millis(800);
@@ -63,8 +63,8 @@ pub(crate) enum Output {
     Fetch(WireFormat, Fetch),
     /// Follow the figures of the sound, or no more.
     Figures(bool),
-    /// Ask the origin for this picture; say whether it came.
-    Picture(PictureId),
+    /// Ask the origin for a piece of a picture; hand it in.
+    Picture(PictureRequest),
     /// Follow the chunks in this format, or no more.
     Subscribe(WireFormat, bool),
     /// The origin is away: make a new connection, and say when there is one.
@@ -325,9 +325,14 @@ impl Follower {
         }
     }
 
-    /// The origin has answered a question for a picture: whether with one.
-    pub(crate) fn handle_picture(&mut self, now: ClientTime, id: PictureId, is_there: bool) {
-        self.pictures.handle_answer(now, id, is_there);
+    /// The origin has answered a request for a piece of a picture. Returns what it had, when that is the last one.
+    pub(crate) fn handle_piece(
+        &mut self,
+        now: ClientTime,
+        request: PictureRequest,
+        piece: &[u8],
+    ) -> Option<Bytes> {
+        self.pictures.handle_piece(now, request, piece)
     }
 
     /// The origin is gone, as far as the network knows.
@@ -591,7 +596,6 @@ mod tests {
     use crate::group::Program;
     use crate::rights::Rules;
     use crate::uplink::wire::ChunkHeader;
-    use bytes::Bytes;
     use protocol::message::ServerTimeReply;
 
     const MINE: u64 = 1;

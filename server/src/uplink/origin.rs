@@ -5,11 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::time::{ServerSpan, ServerTime};
 
 use super::players::Registry;
 use super::reassembly::fetch_count;
-use super::wire::{Answer, CallMessage, ChunkHeader, Fetch, Report, State, VERSION, printable};
+use super::wire::{
+    Answer, CallMessage, ChunkHeader, Fetch, PIECE_BYTES, PictureRequest, Report, State, VERSION,
+    printable,
+};
 use crate::fanout::chunk::Chunk;
 use crate::fanout::ring::Cursor;
 use crate::fanout::stage::Stage;
@@ -109,6 +113,9 @@ impl Origin {
             edge.heard_at = now;
             self.registry.tell(now, id, report.players);
         }
+        let state = (report.has != Some((self.instance, self.edition))).then(|| self.state(stage));
+        // A change of which nobody was told yet: others are to hear of it, whatever follows.
+        self.known.take_if(|known| state.as_ref().is_some_and(|state| state != known));
         let others = self.listeners() + here as u64;
         let own = self.edges.get(id).map_or(0, |edge| edge.listeners);
         Answer {
@@ -117,7 +124,7 @@ impl Origin {
             players: self.registry.answer(now, id, &stage.players),
             head: stage.rings.of(WireFormat::ALL[0]).newest().number(),
             instance: self.instance,
-            state: (report.has != Some((self.instance, self.edition))).then(|| self.state(stage)),
+            state,
         }
     }
 
@@ -222,6 +229,14 @@ impl Origin {
     }
 }
 
+/// A piece of a picture for an edge. Nothing instead of the first one says that there is no such picture.
+pub(crate) fn piece(PictureRequest { id, from }: PictureRequest, stage: &Stage) -> Bytes {
+    let Some(picture) = stage.gallery.get(id) else { return Bytes::new() };
+    let jpeg = &picture.jpeg;
+    let from = from.min(jpeg.len());
+    jpeg.slice(from..jpeg.len().min(from + PIECE_BYTES))
+}
+
 /// A chunk for edges. Its bytes are made where nobody waits for it.
 #[derive(Debug)]
 pub(crate) struct Numbered {
@@ -236,6 +251,8 @@ mod tests {
     use super::*;
     use crate::fanout::fixture::{at, fill_all};
     use crate::group::Group;
+    use crate::picture::Picture;
+    use crate::picture::gallery::tests::picture;
     use crate::session::Identity;
 
     fn stage() -> Stage {
@@ -296,6 +313,19 @@ mod tests {
         assert!(origin.handle_report("a", has.clone(), present(0, 0, &stage)).state.is_some());
         let other = Report { has: Some((8, state.edition + 1)), ..report(0) };
         assert!(origin.handle_report("a", other, present(0, 0, &stage)).state.is_some());
+    }
+
+    #[test]
+    fn a_picture_goes_in_pieces() {
+        let mut stage = stage();
+        let jpeg: Bytes = (0..PIECE_BYTES + 9).map(|at| at as u8).collect();
+        let known = Picture { jpeg: jpeg.clone(), ..(*picture(1)).clone() };
+        let id = known.id;
+        stage.gallery.hang(Arc::new(known));
+        let from = |from| piece(PictureRequest { id, from }, &stage);
+        assert_eq!([from(0), from(PIECE_BYTES)].concat(), jpeg);
+        assert!(from(jpeg.len()).is_empty() && from(usize::MAX).is_empty());
+        assert!(piece(PictureRequest { id: picture(2).id, from: 0 }, &stage).is_empty());
     }
 
     #[test]

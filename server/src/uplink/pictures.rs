@@ -1,19 +1,22 @@
 //! The pictures that an edge lacks: which one it asks its origin for, and when.
 //!
-//! Pure: times and what is there go in, names of pictures come out. One is asked for at a time, and what cannot be had is
-//! soon left alone.
+//! Pure: times, pieces and what is there go in, requests and pictures come out. One is asked for at a time, piece by piece, so
+//! that no more than a piece is ever in the way of what is urgent. What cannot be had is soon left alone.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use protocol::time::{ClientSpan, ClientTime};
 
+use super::wire::{PIECE_BYTES, PictureRequest};
 use crate::fanout::stage::Stage;
+use crate::picture::develop::KEPT_BYTES_MAX;
 use crate::source::PictureId;
 
 /// How often one picture is asked for as long as a track has it.
 const ASKS_MAX: u8 = 3;
 
-/// How long an answer may take. A picture may have half a megabyte, and chunks go first.
+/// How long an answer may take. Chunks go first.
 const ANSWER_WITHIN: ClientSpan = ClientSpan::from_secs(3);
 
 /// How long one that could not be had is left alone.
@@ -24,8 +27,8 @@ const AGAIN_AFTER: ClientSpan = ClientSpan::from_secs(3);
 pub(crate) struct Pictures {
     /// Pictures of tracks that are known: at most one for each.
     asked: BTreeMap<PictureId, Asked>,
-    /// The one that is on its way, and until when.
-    open: Option<(PictureId, ClientTime)>,
+    /// The one that is on its way.
+    open: Option<Open>,
 }
 
 #[derive(Debug)]
@@ -34,43 +37,77 @@ struct Asked {
     again_at: ClientTime,
 }
 
+#[derive(Debug)]
+struct Open {
+    id: PictureId,
+    /// What came of it: [`KEPT_BYTES_MAX`] at most.
+    bytes: Vec<u8>,
+    /// Until when the next piece is expected, if it was asked for.
+    until: Option<ClientTime>,
+}
+
+impl Open {
+    fn ask(&mut self, now: ClientTime) -> PictureRequest {
+        self.until = Some(now + ANSWER_WITHIN);
+        PictureRequest { id: self.id, from: self.bytes.len() }
+    }
+}
+
 impl Pictures {
     /// There is another connection: what was on its way does not come.
     pub(crate) fn disconnect(&mut self) {
         *self = Self::default();
     }
 
-    /// The picture to ask for at `now`, if one is missing.
-    pub(crate) fn next(&mut self, now: ClientTime, stage: &Stage) -> Option<PictureId> {
-        if self.open.is_some_and(|(_, until)| now < until) {
-            return None;
+    /// What to ask for at `now`, if a picture is missing.
+    pub(crate) fn next(&mut self, now: ClientTime, stage: &Stage) -> Option<PictureRequest> {
+        match &mut self.open {
+            Some(Open { until: Some(until), .. }) if now < *until => return None,
+            Some(open) if open.until.is_none() => return Some(open.ask(now)),
+            _ => self.open = None,
         }
-        self.open = None;
         self.asked.retain(|id, _| stage.group.pictures().any(|known| known == *id));
-        let missing = stage.group.pictures().filter(|id| stage.gallery.get(*id).is_none());
+        let mut missing = stage.group.pictures().filter(|id| stage.gallery.get(*id).is_none());
         let is_due = |asked: &Asked| asked.times < ASKS_MAX && asked.again_at <= now;
-        let next = { missing }.find(|id| self.asked.get(id).is_none_or(is_due))?;
-        let asked = self.asked.entry(next).or_insert(Asked { times: 0, again_at: now });
+        let id = missing.find(|id| self.asked.get(id).is_none_or(is_due))?;
+        let asked = self.asked.entry(id).or_insert(Asked { times: 0, again_at: now });
         asked.times += 1;
         asked.again_at = now + ANSWER_WITHIN + AGAIN_AFTER;
-        self.open = Some((next, now + ANSWER_WITHIN));
-        Some(next)
+        let open = self.open.insert(Open { id, bytes: Vec::new(), until: None });
+        Some(open.ask(now))
     }
 
-    /// The origin has answered at `now`: whether with that picture. It is asked once more only if not.
-    pub(crate) fn handle_answer(&mut self, now: ClientTime, id: PictureId, is_there: bool) {
-        self.open.take_if(|(open, _)| *open == id);
-        if let Some(asked) = self.asked.get_mut(&id) {
-            asked.again_at = now + AGAIN_AFTER;
-            if is_there {
-                asked.times = ASKS_MAX;
-            }
+    /// The origin has answered `request` at `now`, with nothing if it does not have that picture. Returns what came of it
+    /// when that is the last piece; then it is not asked for again.
+    pub(crate) fn handle_piece(
+        &mut self,
+        now: ClientTime,
+        request: PictureRequest,
+        piece: &[u8],
+    ) -> Option<Bytes> {
+        let is_asked = |open: &mut Open| {
+            open.until.is_some() && (open.id, open.bytes.len()) == (request.id, request.from)
+        };
+        let mut open = self.open.take_if(is_asked)?;
+        open.bytes.extend_from_slice(piece);
+        let is_sane = piece.len() <= PIECE_BYTES && open.bytes.len() <= KEPT_BYTES_MAX;
+        if is_sane && piece.len() == PIECE_BYTES {
+            open.until = None;
+            self.open = Some(open);
+            return None;
         }
+        let asked = self.asked.get_mut(&request.id)?;
+        asked.again_at = now + AGAIN_AFTER;
+        let is_there = is_sane && !open.bytes.is_empty();
+        is_there.then(|| {
+            asked.times = ASKS_MAX;
+            open.bytes.into()
+        })
     }
 
     /// When to ask on if no answer comes.
     pub(crate) fn deadline(&self) -> Option<ClientTime> {
-        self.open.map(|(_, until)| until)
+        self.open.as_ref()?.until
     }
 }
 
@@ -99,18 +136,54 @@ mod tests {
         Stage::new(Arc::new(Identity::default()), group)
     }
 
+    /// The origin has as many bytes of that picture.
+    fn answer(
+        pictures: &mut Pictures,
+        millis: i64,
+        request: PictureRequest,
+        bytes: usize,
+    ) -> Option<usize> {
+        let piece = vec![7; bytes.saturating_sub(request.from).min(PIECE_BYTES)];
+        pictures.handle_piece(host(millis), request, &piece).map(|jpeg| jpeg.len())
+    }
+
     #[test]
     fn each_is_asked_for_once_and_one_at_a_time() {
         let (mut pictures, mut stage) = (Pictures::default(), stage(&[1, 2, 1]));
-        assert_eq!(pictures.next(host(0), &stage), Some(picture(1).id));
+        let first = pictures.next(host(0), &stage).expect("a request");
+        assert_eq!(first, PictureRequest { id: picture(1).id, from: 0 });
         assert_eq!(pictures.next(host(10), &stage), None);
-        pictures.handle_answer(host(20), picture(1).id, true);
+        assert_eq!(answer(&mut pictures, 20, first, 500), Some(500));
         // It is still being looked at.
-        assert_eq!(pictures.next(host(20), &stage), Some(picture(2).id));
-        pictures.handle_answer(host(30), picture(2).id, true);
+        let second = pictures.next(host(20), &stage).expect("a request");
+        assert_eq!(second.id, picture(2).id);
+        assert_eq!(answer(&mut pictures, 25, first, 500), None, "asked no more");
+        assert_eq!(answer(&mut pictures, 30, second, 600), Some(600));
         stage.gallery.hang(picture(1));
         stage.gallery.hang(picture(2));
         assert_eq!(pictures.next(host(60_000), &stage), None);
+    }
+
+    #[test]
+    fn a_large_one_comes_in_pieces_and_one_that_is_too_large_not_at_all() {
+        for (bytes, whole) in [
+            (PIECE_BYTES - 1, true),
+            (3 * PIECE_BYTES, true),
+            (KEPT_BYTES_MAX, true),
+            (KEPT_BYTES_MAX + 1, false),
+            (usize::MAX, false),
+        ] {
+            let (mut pictures, stage) = (Pictures::default(), stage(&[1]));
+            let (mut came, mut requests) = (None, 0);
+            while let Some(request) = pictures.next(host(0), &stage) {
+                requests += 1;
+                assert!(requests < 100 && pictures.next(host(1), &stage).is_none());
+                came = answer(&mut pictures, 0, request, bytes);
+            }
+            assert_eq!(came, whole.then_some(bytes));
+            // Not at once, and not for ever.
+            assert_eq!(pictures.next(host(10_000), &stage).is_some(), !whole);
+        }
     }
 
     #[test]
@@ -118,15 +191,14 @@ mod tests {
         let (mut pictures, mut stage) = (Pictures::default(), stage(&[1, 2]));
         let mut asked = Vec::new();
         for millis in (0..60_000).step_by(100) {
-            if let Some(id) = pictures.next(host(millis), &stage) {
-                asked.push(id);
-                // The origin has forgotten the first, and of the second nothing is heard once.
-                if id == picture(1).id {
-                    pictures.handle_answer(host(millis), id, false);
-                } else if asked.iter().filter(|other| **other == id).count() == 2 {
-                    pictures.handle_answer(host(millis), id, true);
-                    stage.gallery.hang(picture(2));
-                }
+            let Some(request) = pictures.next(host(millis), &stage) else { continue };
+            asked.push(request.id);
+            // The origin has forgotten the first, and of the second nothing is heard once.
+            if request.id == picture(1).id {
+                assert_eq!(answer(&mut pictures, millis, request, 0), None);
+            } else if asked.iter().filter(|other| **other == request.id).count() == 2 {
+                assert_eq!(answer(&mut pictures, millis, request, 9), Some(9));
+                stage.gallery.hang(picture(2));
             }
         }
         let count = |number| asked.iter().filter(|id| **id == picture(number).id).count();

@@ -140,11 +140,16 @@ pub(crate) struct Fetch {
     pub(crate) after: ServerTime,
 }
 
-/// Asks for a picture. The answer is the whole of it, or nothing.
+/// Most bytes of an answer to [`PictureRequest`]: about a chunk's, which nothing urgent waits long behind.
+pub(crate) const PIECE_BYTES: usize = 32 << 10;
+
+/// Asks for a piece of a picture. The answer has [`PIECE_BYTES`], or what is left, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PictureRequest {
     /// Its name.
     pub(crate) id: PictureId,
+    /// The first byte that is wanted.
+    pub(crate) from: usize,
 }
 
 /// Asks for the time. The stamp is on the edge's own clock.

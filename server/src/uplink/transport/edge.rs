@@ -18,16 +18,14 @@ use zenoh::{Session, Wait};
 use super::config::Meeting;
 use super::{UplinkError, close, jitter, told};
 use crate::host_clock;
-use crate::picture::develop::KEPT_BYTES_MAX;
 use crate::pipeline::encoder::WireFormat;
-use crate::source::PictureId;
 use crate::studio::Venue;
 use crate::uplink::figures::{SHEET_BYTES_MAX, Sheet, SheetHeader};
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
 use crate::uplink::reassembly::Raw;
 use crate::uplink::wire::{
-    self, Answer, CallMessage, ChunkHeader, Fetch, PictureRequest, Refusal, Report, State,
-    TimeReply, TimeRequest,
+    self, Answer, CallMessage, ChunkHeader, Fetch, PIECE_BYTES, PictureRequest, Refusal, Report,
+    State, TimeReply, TimeRequest,
 };
 
 /// What came and was not looked at yet: all chunks that can be ahead, of all formats. When full, the newest is dropped:
@@ -53,7 +51,7 @@ enum Event {
     Chunk(Raw),
     Fetched(Fetched),
     Time(ClientTime, TimeReply),
-    Picture(PictureId, Option<Bytes>),
+    Piece(PictureRequest, Bytes),
     Figures(Sheet),
     Call(CallMessage),
     OriginGone,
@@ -254,10 +252,9 @@ impl Edge {
             Event::Time(arrived, reply) => follower.handle_time_reply(arrived, reply),
             Event::Figures(sheet) => follower.handle_figures(now, &sheet, &venue.hub),
             Event::Call(message) => follower.handle_call(&message, &venue.hub),
-            Event::Picture(id, jpeg) => {
-                follower.handle_picture(now, id, jpeg.is_some());
-                if let Some(jpeg) = jpeg {
-                    venue.darkroom.borrow(id, jpeg);
+            Event::Piece(request, piece) => {
+                if let Some(jpeg) = follower.handle_piece(now, request, &piece) {
+                    venue.darkroom.borrow(request.id, jpeg);
                 }
             }
             Event::OriginGone => follower.handle_gone(now, &venue.hub),
@@ -280,7 +277,7 @@ impl Edge {
                 self.figures = None;
                 Ok(())
             }
-            Output::Picture(id) => self.ask_picture(id),
+            Output::Picture(request) => self.ask_piece(request),
             Output::Subscribe(format, true) => self.subscribe(format),
             Output::Subscribe(format, false) => {
                 self.chunks[format as usize] = None;
@@ -372,22 +369,18 @@ impl Edge {
             .wait()
     }
 
-    fn ask_picture(&self, id: PictureId) -> zenoh::Result<()> {
+    fn ask_piece(&self, request: PictureRequest) -> zenoh::Result<()> {
         let events = self.events.clone();
-        // There is one answer to a question, however many come.
-        let is_open = AtomicBool::new(true);
         let callback = move |reply: Reply| {
             let Ok(sample) = reply.result() else { return };
-            let payload = sample.payload();
-            let is_one = (1..=KEPT_BYTES_MAX).contains(&payload.len());
-            if is_open.swap(false, Ordering::AcqRel) {
-                let jpeg = is_one.then(|| Bytes::copy_from_slice(&payload.to_bytes()));
-                let _ = events.try_send(Event::Picture(id, jpeg));
+            if sample.payload().len() <= PIECE_BYTES {
+                let piece = Bytes::copy_from_slice(&sample.payload().to_bytes());
+                let _ = events.try_send(Event::Piece(request, piece));
             }
         };
         self.session
             .get(self.meeting.key("picture"))
-            .payload(wire::encode(&PictureRequest { id }))
+            .payload(wire::encode(&request))
             .priority(Priority::Background)
             .congestion_control(CongestionControl::Block)
             .consolidation(ConsolidationMode::None)

@@ -25,7 +25,7 @@ use crate::fanout::ring::Cursor;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
 use crate::uplink::origin::{self, Present};
-use crate::uplink::wire::{self, Fetch, PictureRequest, Refusal, Report, TimeReply, TimeRequest};
+use crate::uplink::wire::{self, Fetch, Refusal, Report, TimeReply, TimeRequest};
 
 /// Questions that wait for an answer. When full, the newest is not answered, and asked again.
 const QUESTIONS_MAX: usize = 1_024;
@@ -437,12 +437,10 @@ fn answer_fetch(shared: &Shared, format: WireFormat, query: &Query) -> zenoh::Re
     query.reply(query.key_expr(), Vec::new()).wait()
 }
 
-/// Nothing instead of a picture says that there is none.
 fn answer_picture(shared: &Shared, query: &Query) -> zenoh::Result<()> {
-    let PictureRequest { id } = wire::decode(&content(query))?;
-    let picture = shared.venue.hub.stage().gallery.get(id).cloned();
-    let jpeg = picture.map(|picture| picture.jpeg.clone()).unwrap_or_default();
-    query.reply(query.key_expr(), jpeg).wait()
+    let request = wire::decode(&content(query))?;
+    let piece = origin::piece(request, &shared.venue.hub.stage());
+    query.reply(query.key_expr(), piece).wait()
 }
 
 fn content(query: &Query) -> Cow<'_, [u8]> {
