@@ -1,6 +1,7 @@
 //! Origin and edges as real processes: the same bytes, the same clock, one count, and what happens when one of them goes.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use clap::Parser;
 use e2e::client::{Chunk, Client, Hello, Received};
 use e2e::http::{get, post, request};
 use e2e::process::ServerProcess;
+use e2e::signal::Stereo16;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use server::config::Config;
@@ -325,12 +327,53 @@ async fn until_message(client: &mut Client, kind: &str) -> Result<()> {
 
 /// The picture at the address that a screen was given, from the server that it is connected to.
 pub(crate) async fn whole_picture(screen: &Screen, server: &ServerProcess) -> Result<Vec<u8>> {
+    whole_picture_at(screen, server, server).await
+}
+
+/// The same from another server of the party.
+async fn whole_picture_at(
+    screen: &Screen,
+    server: &ServerProcess,
+    other: &ServerProcess,
+) -> Result<Vec<u8>> {
     let url = screen.metadata["artwork_url"].as_str().context("artwork_url")?.to_owned();
     let page = server.page_url();
     let path = url.strip_prefix(page.trim_end_matches('/')).with_context(|| url.clone())?;
-    let answer = get(server.port(), path).await?;
+    let answer = get(other.port(), path).await?;
     ensure!((answer.status, answer.header("content-type")) == (200, "image/jpeg"), "{path}");
     Ok(answer.body)
+}
+
+/// A picture without any pattern, which has many bytes however it is kept: a BMP of three bytes for each pixel.
+fn noise_picture(side: u32) -> Vec<u8> {
+    let pixels = side * side * 3;
+    let mut bytes = b"BM".to_vec();
+    for word in [54 + pixels, 0, 54, 40, side, side, 0x0018_0001, 0, pixels, 0, 0, 0, 0] {
+        bytes.extend(word.to_le_bytes());
+    }
+    let mut state = 1_u32;
+    bytes.extend((0..pixels).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    }));
+    bytes
+}
+
+/// One that takes many messages.
+#[tokio::test]
+async fn a_large_picture_gets_to_an_edge_whole() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let sound = folder.path().join("sound.wav");
+    Stereo16::noise(480_000, 7).write_wav(&sound)?;
+    fs::write(folder.path().join("cover.png"), noise_picture(640))?;
+    let origin = Origin::start(&sound).await?;
+    let edge = origin.edge().await?;
+    let mut screen = Screen::join(&edge.socket_url()).await?;
+    screen.until("picture", Screen::has_all_of_the_picture).await?;
+    let whole = whole_picture(&screen, &edge).await?;
+    ensure!(whole.len() > 200_000, "{} bytes", whole.len());
+    ensure!(whole == whole_picture_at(&screen, &edge, &origin.server).await?, "another picture");
+    Ok(())
 }
 
 /// A screen at an edge shows what one at the origin shows.
