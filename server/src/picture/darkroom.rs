@@ -192,3 +192,43 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Guards plain data that is whole between any two statements that could panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Group;
+    use crate::picture::gallery::tests::picture;
+    use crate::session::Identity;
+    use image::{DynamicImage, ImageFormat, RgbImage};
+    use std::io::Cursor;
+
+    #[test]
+    fn what_an_origin_sends_hangs_under_its_own_name_or_not_at_all() {
+        let group = Group::new(String::new(), String::new());
+        let mut bench = Bench {
+            hub: Arc::new(Hub::new(Identity::default(), group)),
+            wishes: Arc::default(),
+            loans: Arc::default(),
+            bare: VecDeque::new(),
+            known: BTreeMap::new(),
+        };
+        let mut bytes = Vec::new();
+        let pixels = DynamicImage::from(RgbImage::from_pixel(8, 8, image::Rgb([9, 99, 199])));
+        pixels.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+        let sent = develop::develop(&bytes).unwrap();
+        for (id, jpeg) in [
+            (picture(1).id, sent.jpeg.clone()),
+            (sent.id, Bytes::from_static(b"no picture")),
+            (sent.id, Bytes::from(bytes)),
+        ] {
+            lock(&bench.loans).push_back((id, jpeg));
+            bench.work();
+            assert!(
+                [id, sent.id].map(|id| bench.hub.stage().gallery.get(id).is_none()) == [true; 2]
+            );
+        }
+        lock(&bench.loans).push_back((sent.id, sent.jpeg.clone()));
+        bench.work();
+        assert_eq!(bench.hub.stage().gallery.get(sent.id).map(AsRef::as_ref), Some(&sent));
+    }
+}

@@ -594,9 +594,14 @@ fn begin(hub: &Hub, identity: Identity, group_id: String, program: crate::group:
 mod tests {
     use super::*;
     use crate::group::Program;
+    use crate::group::players::Call;
     use crate::rights::Rules;
+    use crate::uplink::figures::{self, SheetHeader};
     use crate::uplink::wire::ChunkHeader;
+    use crate::visual::analyser::Finding;
+    use crate::visual::reel::Moment;
     use protocol::message::ServerTimeReply;
+    use std::sync::Arc;
 
     const MINE: u64 = 1;
     const OTHER: u64 = 2;
@@ -626,6 +631,7 @@ mod tests {
         follower: Follower,
         hub: Hub,
         now: i64,
+        reports: usize,
     }
 
     impl Scene {
@@ -634,7 +640,7 @@ mod tests {
             let hub = Hub::new(identity, Group::new(String::new(), String::new()));
             let mut follower = Follower::new("edge", PartyClock::followed(), host(0));
             follower.handle_connected(host(0));
-            Self { follower, hub, now: 0 }
+            Self { follower, hub, now: 0, reports: 0 }
         }
 
         /// Runs for so many milliseconds. These origins tell the time at once, and report themselves when asked. Returns
@@ -661,6 +667,7 @@ mod tests {
                             }
                         }
                         Output::Report(_) => {
+                            self.reports += 1;
                             for &instance in origins {
                                 self.follower.handle_answer(now, answer(instance), &self.hub);
                             }
@@ -726,5 +733,51 @@ mod tests {
         let mad = Answer { head: u64::MAX, ..answer(MINE) };
         scene.follower.handle_answer(host(scene.now), mad, &scene.hub);
         assert_eq!(scene.follower.known_head(), 5);
+    }
+
+    #[test]
+    fn what_another_origin_says_of_figures_and_players_is_nothing() {
+        let mut scene = Scene::connected();
+        assert!(!scene.run(1_000, &[MINE]));
+        let beat_at = |instance, millis: i64| {
+            let at = AHEAD_US + (scene.now + millis) * 1_000;
+            let moment = Moment::new(ServerTime::from_micros(at), Finding::Beat);
+            let header = SheetHeader { instance, cuts: 0, take: 1 };
+            Sheet { header, moments: figures::encode(&[Arc::new(moment)]).into() }
+        };
+        let (other, far, near) = (beat_at(OTHER, 500), beat_at(MINE, 60_000), beat_at(MINE, 600));
+        let scrap = Sheet { moments: Bytes::from_static(b"scrap"), ..near.clone() };
+        let call = |instance| CallMessage { instance, number: 1, call: Call::Mute(true) };
+        let seen = |scene: &Scene| {
+            let stage = scene.hub.stage();
+            (stage.reel.get(0).is_some(), stage.players.wishes_so_far())
+        };
+        let now = host(scene.now);
+        for sheet in [other, far, scrap] {
+            scene.follower.handle_figures(now, &sheet, &scene.hub);
+        }
+        scene.follower.handle_call(&call(OTHER), &scene.hub);
+        assert_eq!(seen(&scene), (false, 0));
+        scene.follower.handle_figures(now, &near, &scene.hub);
+        scene.follower.handle_call(&call(MINE), &scene.hub);
+        assert_eq!(seen(&scene), (true, 1));
+    }
+
+    #[test]
+    fn what_is_looked_at_is_told_soon_and_often() {
+        let mut scene = Scene::connected();
+        let reports = |scene: &mut Scene, millis: i64, looks: bool| {
+            let before = scene.reports;
+            for _ in 0..millis {
+                let wanted = Wanted { looks, ..Wanted::default() };
+                scene.follower.handle_wanted(host(scene.now), wanted);
+                assert!(!scene.run(1, &[MINE]));
+            }
+            scene.reports - before
+        };
+        reports(&mut scene, 1_000, false);
+        assert_eq!(reports(&mut scene, 8_000, false), 10);
+        assert_eq!(reports(&mut scene, 101, true), 1);
+        assert_eq!(reports(&mut scene, 8_000, true), 16);
     }
 }
