@@ -122,6 +122,25 @@ async fn the_host_is_known_by_its_key_alone() -> Result<()> {
     Ok(())
 }
 
+/// Players tell how well they are in step while somebody sees it. One who may set the volume of all does not.
+#[tokio::test]
+async fn players_report_while_the_host_looks() -> Result<()> {
+    let server = party("may=volume").await?;
+    let reports =
+        |wanted: bool| move |state: &Value| state["_partyline"]["report"] == json!(wanted);
+    let _guest = join(&server, "guest", None).await?;
+    let (mut player, _) = Client::greet(&server.socket_url(), &hello("player", None)).await?;
+    player.send(&state(250)).await?;
+    let is_told = |state: &Value| !state["_partyline"].is_null();
+    let told = wait_for(&mut player, "server/state", is_told).await?;
+    assert_eq!(told["_partyline"]["report"], false);
+    let host = join(&server, "host", Some(KEY)).await?;
+    wait_for(&mut player, "server/state", reports(true)).await?;
+    host.leave().await?;
+    wait_for(&mut player, "server/state", reports(false)).await?;
+    Ok(())
+}
+
 /// Stream time of the first chunk after what was ahead became void, as this client's time.
 async fn first_after_clear(client: &mut Client) -> Result<Chunk> {
     wait_for(client, "stream/clear", |_| true).await?;
