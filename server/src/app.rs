@@ -40,9 +40,9 @@ pub(crate) struct App {
     /// Serves the connections.
     pub(crate) dispatcher: Dispatcher,
     /// Makes pictures.
-    pub(crate) darkroom: Darkroom,
+    pub(crate) darkroom: Arc<Darkroom>,
     /// Looks at the sound.
-    pub(crate) observatory: Observatory,
+    pub(crate) observatory: Arc<Observatory>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// What is asked of what makes the sound.
@@ -70,6 +70,15 @@ impl App {
             self.control.ask(*request, &self.hub.stage().group.view(self.clock.now()))?;
             self.roster.demand().poke();
             return Ok(());
+        }
+        if self.control.leads_away() {
+            let stage = self.hub.stage();
+            // Without its origin, an edge does what it can.
+            if !stage.group.is_left() {
+                self.control.pass(command, &stage.players)?;
+                self.roster.demand().poke();
+                return Ok(());
+            }
         }
         self.hub.update_players(|players| {
             let done = control::set_players(players, command);

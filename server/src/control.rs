@@ -10,6 +10,7 @@ use protocol::message::{ControllerCommand, PartyCommand, Repeat, Rights};
 use serde::{Deserialize, Serialize};
 
 use crate::group::View;
+use crate::group::loudness::VOLUME_MAX;
 use crate::group::players::Players;
 use crate::source::Abilities;
 
@@ -83,7 +84,8 @@ impl Request {
 }
 
 /// A command by what it concerns.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Command {
     /// What plays.
     Source(Request),
@@ -141,13 +143,26 @@ impl Command {
     }
 }
 
-/// Requests on their way to the source.
+/// Commands on their way to whoever makes the sound.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    waiting: Mutex<VecDeque<Request>>,
+    waiting: Mutex<VecDeque<Command>>,
+    /// That is an origin elsewhere, which knows all players as well.
+    leads_away: bool,
 }
 
 impl Control {
+    /// The way to an origin.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn to_origin() -> Self {
+        Self { leads_away: true, ..Self::default() }
+    }
+
+    /// Whether what concerns players is to be passed on as well.
+    pub(crate) fn leads_away(&self) -> bool {
+        self.leads_away
+    }
+
     /// Takes a request, for a source with these abilities.
     ///
     /// # Errors
@@ -157,16 +172,30 @@ impl Control {
         if !request.is_possible(view.offer.abilities) {
             return Err(Denied::Impossible);
         }
+        self.push(Command::Source(request))
+    }
+
+    /// Takes what concerns players, for an origin that can reach them all.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`set_players`], as far as it can be told from `players`, and [`Denied::Busy`].
+    pub(crate) fn pass(&self, command: &Command, players: &Players) -> Result<(), Denied> {
+        check(players, command)?;
+        self.push(command.clone())
+    }
+
+    fn push(&self, command: Command) -> Result<(), Denied> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING_MAX {
             return Err(Denied::Busy);
         }
-        waiting.push_back(request);
+        waiting.push_back(command);
         Ok(())
     }
 
-    /// The oldest request, which is done with then.
-    pub(crate) fn take(&self) -> Option<Request> {
+    /// The oldest command, which is done with then.
+    pub(crate) fn take(&self) -> Option<Command> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
@@ -177,24 +206,36 @@ impl Control {
 ///
 /// [`Denied`].
 pub(crate) fn set_players(players: &mut Players, command: &Command) -> Result<(), Denied> {
-    let known = |is_known: bool| if is_known { Ok(()) } else { Err(Denied::NoPlayer) };
+    check(players, command)?;
     match command {
-        Command::Volume(volume) | Command::PlayerVolume(_, volume) if *volume > 100 => {
-            Err(Denied::Volume)
-        }
-        Command::Volume(volume) => {
-            known(players.volume().is_some()).map(|()| players.set_volume(*volume))
-        }
-        Command::Mute(mute) => known(players.muted().is_some()).map(|()| players.set_muted(*mute)),
-        Command::PlayerVolume(id, volume) => known(players.set_player_volume(id, *volume)),
-        Command::PlayerMute(id, mute) => known(players.set_player_muted(id, *mute)),
-        Command::Source(_) => Err(Denied::Impossible),
+        Command::Volume(volume) => players.set_volume(*volume),
+        Command::Mute(mute) => players.set_muted(*mute),
+        Command::PlayerVolume(id, volume) => players.set_player_volume(id, *volume),
+        Command::PlayerMute(id, mute) => players.set_player_muted(id, *mute),
+        Command::Source(_) => {}
     }
+    Ok(())
+}
+
+/// Whether there are players that take such a command.
+fn check(players: &Players, command: &Command) -> Result<(), Denied> {
+    let is_known = match command {
+        Command::Volume(volume) | Command::PlayerVolume(_, volume) if *volume > VOLUME_MAX => {
+            return Err(Denied::Volume);
+        }
+        Command::Volume(_) => players.volume().is_some(),
+        Command::Mute(_) => players.muted().is_some(),
+        Command::PlayerVolume(id, _) => players.can_set(id),
+        Command::PlayerMute(id, _) => players.can_mute(id),
+        Command::Source(_) => return Err(Denied::Impossible),
+    };
+    if is_known { Ok(()) } else { Err(Denied::NoPlayer) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::players::Told;
     use crate::group::{Group, Offer};
     use protocol::time::ServerTime;
 
@@ -214,8 +255,24 @@ mod tests {
             assert_eq!(control.ask(Request::Next, &group.view(now)), Ok(()));
         }
         assert_eq!(control.ask(Request::Next, &group.view(now)), Err(Denied::Busy));
-        assert_eq!(control.take(), Some(Request::Pause));
-        assert_eq!(control.take(), Some(Request::Next));
+        assert_eq!(control.take(), Some(Command::Source(Request::Pause)));
+        assert_eq!(control.take(), Some(Command::Source(Request::Next)));
+    }
+
+    #[test]
+    fn what_is_for_players_elsewhere_is_checked_before_it_is_passed_on() {
+        let (control, mut players) = (Control::default(), Players::default());
+        let pass = |command, players: &Players| control.pass(&command, players);
+        let one = |volume| Command::PlayerVolume("one".to_owned(), volume);
+        assert_eq!(pass(Command::Volume(5), &players), Err(Denied::NoPlayer));
+        assert_eq!(pass(one(5), &players), Err(Denied::NoPlayer));
+        players.tell("one", 0, Told { volume: Some(3), ..Told::default() });
+        assert_eq!(pass(one(101), &players), Err(Denied::Volume));
+        assert_eq!(pass(Command::Mute(true), &players), Err(Denied::NoPlayer));
+        assert_eq!(pass(one(5), &players), Ok(()));
+        assert_eq!((control.take(), control.take()), (Some(one(5)), None));
+        // Nothing was done here.
+        assert_eq!(players.volume(), Some(3));
     }
 
     #[test]

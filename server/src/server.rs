@@ -25,11 +25,9 @@ use crate::http::gate::{Gate, Limits};
 use crate::http::origins::Origins;
 use crate::http::own_url::Approach;
 use crate::http::socket::dispatcher::Dispatcher;
-use crate::picture::darkroom::Darkroom;
 use crate::session::Identity;
 use crate::source::{self, Source, SourceError};
 use crate::studio::{Studio, Venue};
-use crate::visual::observatory::Observatory;
 
 /// Connections to the port of those who run the server: a few programs that look now and then.
 const OPS_LIMITS: Limits = Limits { listeners: 0, per_address: 100 };
@@ -162,14 +160,13 @@ impl Server {
         let (shutdown, told) = watch::channel(false);
         #[cfg(feature = "tls")]
         let tls = config.tls.open(address.port(), &told)?;
-        let Venue { hub, demand, clock, metrics, control } = studio.venue.clone();
+        let Venue { hub, demand, clock, metrics, control, darkroom, observatory } =
+            studio.venue.clone();
         let (alive, connections) = mpsc::channel(1);
         let gate = Arc::new(Gate::new(Limits {
             listeners: config.max_listeners,
             per_address: config.max_per_address,
         }));
-        let darkroom = Darkroom::open(&hub).map_err(StartError::Thread)?;
-        let observatory = Observatory::open(&hub, clock.clone()).map_err(StartError::Thread)?;
         let state = Arc::new(App {
             gate: Arc::clone(&gate),
             origins: origins(&config),

@@ -1,5 +1,6 @@
 //! What makes the sound, for listeners here and elsewhere: a source that is decoded here, or an origin that is followed.
 
+use std::io;
 use std::sync::Arc;
 #[cfg(feature = "cluster")]
 use std::time::Duration;
@@ -12,11 +13,13 @@ use crate::fanout::hub::Hub;
 use crate::group::Group;
 use crate::metrics::Metrics;
 use crate::party_clock::PartyClock;
+use crate::picture::darkroom::Darkroom;
 use crate::pipeline::line::Line;
 use crate::pipeline::pump::Pump;
 use crate::server::StartError;
 use crate::session::Identity;
 use crate::source::Source;
+use crate::visual::observatory::Observatory;
 #[cfg(feature = "cluster")]
 use crate::{cluster::Meeting, pipeline::REACH_MAX, uplink::transport::Uplink};
 
@@ -37,19 +40,47 @@ pub(crate) struct Venue {
     pub(crate) metrics: Arc<Metrics>,
     /// What is asked of what makes the sound.
     pub(crate) control: Arc<Control>,
+    /// Makes pictures.
+    pub(crate) darkroom: Arc<Darkroom>,
+    /// Looks at the sound.
+    pub(crate) observatory: Arc<Observatory>,
 }
 
 impl Venue {
-    fn new(identity: Identity, clock: PartyClock) -> Self {
-        let group = Group::new(format!("{}-group", identity.server_id), identity.name.clone());
-        Self {
-            hub: Arc::new(Hub::new(identity, group)),
-            demand: Arc::default(),
-            clock,
+    /// Where sound is made.
+    fn of_origin(identity: Identity) -> io::Result<Self> {
+        let (hub, demand, clock) = (hub(identity), Arc::default(), PartyClock::own());
+        let observatory = Observatory::open(&hub, Arc::clone(&demand), clock.clone())?;
+        Ok(Self {
+            darkroom: Arc::new(Darkroom::open(&hub)?),
+            observatory: Arc::new(observatory),
             metrics: Arc::default(),
             control: Arc::default(),
-        }
+            hub,
+            demand,
+            clock,
+        })
     }
+
+    /// Where it is passed on.
+    #[cfg(feature = "cluster")]
+    fn of_edge(identity: Identity) -> io::Result<Self> {
+        let (hub, demand) = (hub(identity), Arc::default());
+        Ok(Self {
+            darkroom: Arc::new(Darkroom::open(&hub)?),
+            observatory: Arc::new(Observatory::closed(Arc::clone(&demand))),
+            metrics: Arc::default(),
+            control: Arc::new(Control::to_origin()),
+            clock: PartyClock::followed(),
+            hub,
+            demand,
+        })
+    }
+}
+
+fn hub(identity: Identity) -> Arc<Hub> {
+    let group = Group::new(format!("{}-group", identity.server_id), identity.name.clone());
+    Arc::new(Hub::new(identity, group))
 }
 
 /// What runs behind a [`Venue`].
@@ -75,7 +106,7 @@ impl Studio {
         source: Box<dyn Source>,
         meeting: Option<Meeting>,
     ) -> Result<Self, StartError> {
-        let venue = Venue::new(identity, PartyClock::own());
+        let venue = Venue::of_origin(identity).map_err(StartError::Thread)?;
         let (line, uplink) = match meeting {
             Some(meeting) => {
                 let uplink = Uplink::serve(venue.clone(), meeting).await;
@@ -94,7 +125,7 @@ impl Studio {
     /// [`StartError`].
     #[cfg(not(feature = "cluster"))]
     pub(crate) fn play(identity: Identity, source: Box<dyn Source>) -> Result<Self, StartError> {
-        let venue = Venue::new(identity, PartyClock::own());
+        let venue = Venue::of_origin(identity).map_err(StartError::Thread)?;
         let pump = Some(Pump::start(source, Line::default(), &venue).map_err(StartError::Thread)?);
         Ok(Self { venue, pump })
     }
@@ -108,7 +139,7 @@ impl Studio {
     pub(crate) async fn follow(config: &Config, meeting: Meeting) -> Result<Self, StartError> {
         // Until the origin has said who it is.
         let identity = Identity { name: config.name.clone(), ..Identity::default() };
-        let venue = Venue::new(identity, PartyClock::followed());
+        let venue = Venue::of_edge(identity).map_err(StartError::Thread)?;
         let mut known = venue.hub.upheavals();
         let name = host_name();
         let uplink = Uplink::follow(venue.clone(), meeting, name).map_err(StartError::Edges)?;

@@ -33,14 +33,17 @@ const BROWSER_CRATES: [&str; 5] =
     ["gloo-timers", "js-sys", "wasm-bindgen", "wasm-bindgen-futures", "web-sys"];
 
 /// Folders and files that are handed time and input, and do nothing by themselves.
-const PURE: [&str; 10] = [
+const PURE: [&str; 13] = [
     "protocol/src",
     "player-wasm/src",
     "server/src/session",
     "server/src/group",
     "server/src/fanout/outbox.rs",
+    "server/src/uplink/figures.rs",
     "server/src/uplink/follower.rs",
     "server/src/uplink/origin.rs",
+    "server/src/uplink/pictures.rs",
+    "server/src/uplink/players.rs",
     "server/src/uplink/reassembly.rs",
     "server/src/uplink/wire.rs",
     "server/src/workers/supervisor.rs",

@@ -14,6 +14,7 @@ pub(crate) struct Demand {
     here: AtomicUsize,
     elsewhere: AtomicUsize,
     formats: [AtomicUsize; WireFormat::ALL.len()],
+    figures: AtomicUsize,
     maker: OnceLock<Thread>,
     news: Notify,
 }
@@ -59,6 +60,22 @@ impl Demand {
             self.formats[to as usize].fetch_add(1, Ordering::AcqRel);
         }
         self.news.notify_one();
+    }
+
+    /// One more is to get figures of the sound, or one fewer. Returns whether it is the first.
+    pub(crate) fn change_figures(&self, wants: bool) -> bool {
+        let before = if wants {
+            self.figures.fetch_add(1, Ordering::AcqRel)
+        } else {
+            self.figures.fetch_sub(1, Ordering::AcqRel)
+        };
+        self.news.notify_one();
+        wants && before == 0
+    }
+
+    /// Whether somebody is to get figures of the sound.
+    pub(crate) fn wants_figures(&self) -> bool {
+        self.figures.load(Ordering::Acquire) > 0
     }
 
     /// How many listen here.

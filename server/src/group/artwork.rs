@@ -13,6 +13,11 @@ impl Group {
         marks.filter_map(|mark| Some((mark.run, mark.track.file.as_ref()?)))
     }
 
+    /// Which pictures its tracks have, what is heard first.
+    pub(crate) fn pictures(&self) -> impl Iterator<Item = PictureId> {
+        self.program.marks.iter().filter_map(|mark| mark.track.artwork)
+    }
+
     /// From now on, the track of that run has that picture.
     pub(crate) fn illustrate(&mut self, run: u64, picture: PictureId) {
         for mark in self.program.marks.iter_mut().filter(|mark| mark.run == run) {

@@ -4,6 +4,7 @@
 //! true, and [`Group::view`] says what is true at a given moment.
 
 mod artwork;
+pub(crate) mod loudness;
 pub(crate) mod players;
 
 use std::collections::VecDeque;

@@ -4,6 +4,7 @@
 //! even with it, unless `--allow-origin` names them: their requests would come with whatever a browser adds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -15,12 +16,18 @@ use protocol::message::PlaybackState;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::{interval, timeout};
 
 use crate::app::App;
 use crate::control::{Command, Denied, Request as Asked};
 
 /// Longest body, in bytes: a number and its name.
 const BODY_BYTES_MAX: usize = 1 << 10;
+
+/// How long other processes of the party may take to tell of their players, and how often it is seen whether they have. They
+/// report within 0.8 s, twice if it goes from one edge to another.
+const GATHER_WITHIN: Duration = Duration::from_millis(2_500);
+const GATHER_EVERY: Duration = Duration::from_millis(25);
 
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -125,9 +132,41 @@ async fn now_playing(State(app): State<Arc<App>>) -> Response {
     as_json(StatusCode::OK, body.to_string())
 }
 
+/// Somebody looks at the list of players, as long as this is there.
+struct Look<'a>(&'a App);
+
+impl<'a> Look<'a> {
+    fn begin(app: &'a App) -> Self {
+        app.hub.update_players(|players| ((), players.watch(true)));
+        app.roster.demand().poke();
+        Self(app)
+    }
+
+    /// Returns when other processes of the party have told of theirs, or after some time.
+    async fn gather(&self) {
+        let mut ticks = interval(GATHER_EVERY);
+        let told = async {
+            while self.0.hub.stage().players.is_partial() {
+                ticks.tick().await;
+            }
+        };
+        // An error says that the list is as long as it gets.
+        let _ = timeout(GATHER_WITHIN, told).await;
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.hub.update_players(|players| ((), players.watch(false)));
+    }
+}
+
 /// Who plays how loud, for the host.
 async fn players(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {
     check(&app, &headers)?;
+    if app.hub.stage().players.is_partial() {
+        Look::begin(&app).gather().await;
+    }
     let stage = app.hub.stage();
     let players = &stage.players;
     let body = json!({

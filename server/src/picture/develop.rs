@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use image::codecs::bmp::BmpEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
@@ -47,12 +48,27 @@ const ATTEMPTS: [(u32, u8); 6] = [(1, QUALITY), (1, 70), (1, 50), (1, 25), (2, 5
 /// that carries ten times what the sound needs.
 const PRINT_BYTES_MAX: usize = 200_000;
 
+/// Most bytes of a picture as it is kept, and as an edge gets it in one message. A photograph with much detail has a quarter.
+pub(crate) const KEPT_BYTES_MAX: usize = 600_000;
+
 /// Why there is no picture.
 #[derive(Debug, Error)]
 pub(crate) enum Spoiled {
     /// It is too large to be looked at.
     #[error("{0} bytes; expected {PICTURE_BYTES_MAX} at most")]
     Bytes(usize),
+    /// It is none that this server would keep.
+    #[error(
+        "{bytes} bytes, {width} × {height} pixels; expected {KEPT_BYTES_MAX} and {KEPT_SIDE_MAX} on a side at most"
+    )]
+    Kept {
+        /// Of the file.
+        bytes: usize,
+        /// Pixels; 0 when that was not looked at.
+        width: u32,
+        /// As well.
+        height: u32,
+    },
     /// It is none of the kinds that are decoded.
     #[error("not recognised; expected a JPEG, PNG, WebP or BMP")]
     Kind,
@@ -76,11 +92,29 @@ pub(crate) fn develop(bytes: &[u8]) -> Result<Picture, Spoiled> {
     let pixels = catch(|| decode(bytes))??;
     let is_large = pixels.width().max(pixels.height()) > KEPT_SIDE_MAX;
     let pixels = if is_large { fit(&pixels, KEPT_SIDE_MAX, KEPT_SIDE_MAX) } else { pixels };
-    let jpeg = jpeg(&pixels, QUALITY)?;
+    keep(jpeg_within(&pixels, KEPT_BYTES_MAX)?.into())
+}
+
+/// Makes a picture of a JPEG that [`develop`] made, here or at an origin: its name and its colours follow from the bytes.
+///
+/// # Errors
+///
+/// [`Spoiled`], when it is none that could have been made there.
+pub(crate) fn keep(jpeg: Bytes) -> Result<Picture, Spoiled> {
+    let unfit = |(width, height)| Spoiled::Kept { bytes: jpeg.len(), width, height };
+    if jpeg.len() > KEPT_BYTES_MAX {
+        return Err(unfit((0, 0)));
+    }
+    if image::guess_format(&jpeg).ok() != Some(FileFormat::Jpeg) {
+        return Err(Spoiled::Kind);
+    }
+    let pixels = catch(|| decode(&jpeg))??;
+    if pixels.width().max(pixels.height()) > KEPT_SIDE_MAX {
+        return Err(unfit(pixels.dimensions()));
+    }
     let digest = Sha256::digest(&jpeg);
     let id = digest.first_chunk().copied().unwrap_or_default();
-    let palette = Palette::of(&pixels);
-    Ok(Picture { id: PictureId::new(id), jpeg: jpeg.into(), palette })
+    Ok(Picture { id: PictureId::new(id), palette: Palette::of(&pixels), jpeg })
 }
 
 /// Makes what a screen wants of one of our own pictures: exactly as large, the whole picture, black around it.
@@ -96,16 +130,7 @@ pub(crate) fn print(picture: &[u8], shape: Shape) -> Result<Vec<u8>, Spoiled> {
     let top = (shape.height - fitted.height()) / 2;
     imageops::replace(&mut paper, &fitted, i64::from(left), i64::from(top));
     match shape.format {
-        ImageFormat::Jpeg => {
-            let mut smallest = Vec::new();
-            for (pixels, quality) in ATTEMPTS {
-                smallest = jpeg(&coarse(&paper, pixels), quality)?;
-                if smallest.len() <= PRINT_BYTES_MAX {
-                    break;
-                }
-            }
-            Ok(smallest)
-        }
+        ImageFormat::Jpeg => jpeg_within(&paper, PRINT_BYTES_MAX),
         ImageFormat::Png => {
             let mut bytes = Vec::new();
             write(&paper, PngEncoder::new(&mut bytes))?;
@@ -205,6 +230,18 @@ fn within((width, height): (u32, u32), width_max: u32, height_max: u32) -> (u32,
     (scaled(width, width_max), scaled(height, height_max))
 }
 
+/// A JPEG of so many bytes at most, unless it is noise beyond all measure.
+fn jpeg_within(pixels: &RgbImage, bytes_max: usize) -> Result<Vec<u8>, Spoiled> {
+    let mut smallest = Vec::new();
+    for (by, quality) in ATTEMPTS {
+        smallest = jpeg(&coarse(pixels, by), quality)?;
+        if smallest.len() <= bytes_max {
+            break;
+        }
+    }
+    Ok(smallest)
+}
+
 fn jpeg(pixels: &RgbImage, quality: u8) -> Result<Vec<u8>, Spoiled> {
     let mut bytes = Vec::new();
     write(pixels, JpegEncoder::new_with_quality(&mut bytes, quality))?;
@@ -295,6 +332,19 @@ mod tests {
             let print = print(&picture.jpeg, Shape::nearest(format, 1_024, 1_024)).unwrap();
             assert!(print.len() <= PRINT_BYTES_MAX, "{format:?}: {}", print.len());
         }
+    }
+
+    #[test]
+    fn what_an_edge_gets_is_the_same_picture_and_nothing_else_is_taken_for_one() {
+        let picture = develop(&png(&noise(640, 640))).unwrap();
+        assert!(picture.jpeg.len() <= KEPT_BYTES_MAX, "{}", picture.jpeg.len());
+        assert_eq!(keep(picture.jpeg.clone()).unwrap(), picture);
+        let long = [&picture.jpeg[..], &vec![0; KEPT_BYTES_MAX]].concat();
+        assert!(matches!(keep(long.into()), Err(Spoiled::Kept { .. })));
+        let large = jpeg(&plain(641, 10, [0; 3]), QUALITY).unwrap();
+        assert!(matches!(keep(large.into()), Err(Spoiled::Kept { width: 641, .. })));
+        assert!(matches!(keep(png(&plain(9, 9, [0; 3])).into()), Err(Spoiled::Kind)));
+        assert!(keep(picture.jpeg.slice(..300)).is_err());
     }
 
     #[test]

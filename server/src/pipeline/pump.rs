@@ -12,6 +12,7 @@ use protocol::time::ServerClock;
 use tokio::sync::oneshot;
 
 use super::line::{Line, Turn};
+use crate::control::Command;
 use crate::host_clock;
 use crate::source::Source;
 use crate::studio::Venue;
@@ -82,8 +83,11 @@ fn run(mut source: Box<dyn Source>, mut line: Line, venue: &Venue, stop: &Atomic
     source.wake(thread::current());
     line.tell(source.as_ref(), hub);
     while !stop.load(Ordering::Acquire) {
-        while let Some(request) = control.take() {
-            line.handle_request(request, source.as_mut(), (hub, host_clock::now()));
+        while let Some(command) = control.take() {
+            // Players are nothing to the source, and nobody sends it what concerns them.
+            if let Command::Source(request) = command {
+                line.handle_request(request, source.as_mut(), (hub, host_clock::now()));
+            }
         }
         let is_unheard = demand.listening() == 0;
         if is_unheard {

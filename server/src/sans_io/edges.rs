@@ -1,8 +1,10 @@
 //! Origin and edge without a network between them: what one asks and the other says is handed over by the caller.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
 use protocol::message::ServerTimeReply;
 use protocol::time::{ClientTime, ServerTime};
 
@@ -11,12 +13,13 @@ use crate::fanout::hub::Hub;
 use crate::fanout::ring::Cursor;
 use crate::group::Group;
 use crate::party_clock::PartyClock;
+use crate::picture::develop::keep;
 use crate::pipeline::encoder::WireFormat;
 use crate::session::Identity;
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
-use crate::uplink::origin::{Numbered, Origin, Present};
+use crate::uplink::origin::{Numbered, Origin, Present, piece};
 use crate::uplink::reassembly::Raw;
-use crate::uplink::wire::{Answer, Fetch, Report, State, TimeReply, TimeRequest};
+use crate::uplink::wire::{Answer, Fetch, PictureRequest, Report, State, TimeReply, TimeRequest};
 
 /// What an edge asks its origin.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ enum Question {
     Time(TimeRequest),
     Report(Report),
     Fetch(WireFormat, Fetch),
+    Picture(PictureRequest),
     Subscribe(WireFormat, bool),
 }
 
@@ -41,6 +45,7 @@ enum Word {
     Chunk(Raw),
     Fetched(Fetched),
     Time(TimeReply),
+    Piece(PictureRequest, Bytes),
 }
 
 impl Say {
@@ -49,6 +54,7 @@ impl Say {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Word::Chunk(raw) => raw.message.len(),
+            Word::Piece(_, piece) => piece.len(),
             _ => 200,
         }
     }
@@ -102,13 +108,16 @@ impl Party {
             }
             Question::Report(report) => {
                 let present = Present { now, here: 0, stage: &stage };
-                vec![Say(Word::Answer(edges.origin.handle_report(id, report, present)))]
+                vec![Say(Word::Answer(edges.origin.handle_report(id, report.clone(), present)))]
             }
             Question::Fetch(format, fetch) => {
                 let found = edges.origin.fetch(fetch, *format, &stage);
                 let chunks = found.iter().map(|numbered| chunk(*format, numbered));
                 let fetched = Fetched { format: *format, fetch: *fetch };
                 chunks.chain([Say(Word::Fetched(fetched))]).collect()
+            }
+            Question::Picture(request) => {
+                vec![Say(Word::Piece(*request, piece(*request, &stage)))]
             }
             Question::Subscribe(format, wants) => {
                 edges.subscribed.entry(id.to_owned()).or_default()[*format as usize] = *wants;
@@ -125,11 +134,11 @@ impl Party {
         let changes = *self.hub.changes().borrow();
         if edges.changes != changes {
             edges.changes = changes;
-            edges.origin.handle_change();
-            let state = edges.origin.state(&stage);
-            said.extend(
-                edges.subscribed.keys().map(|id| (id.clone(), Say(Word::State(state.clone())))),
-            );
+            let news = edges.origin.handle_change(&stage);
+            said.extend(news.into_iter().flat_map(|state| {
+                let say = move |id: &String| (id.clone(), Say(Word::State(state.clone())));
+                edges.subscribed.keys().map(say)
+            }));
         }
         for format in WireFormat::ALL {
             let cursor = &mut edges.cursors[format as usize];
@@ -184,13 +193,19 @@ impl Edge {
             Word::Chunk(raw) => self.follower.handle_chunk(now, raw, &self.hub),
             Word::Fetched(fetched) => self.follower.handle_fetched(now, fetched, &self.hub),
             Word::Time(reply) => self.follower.handle_time_reply(now, reply),
+            Word::Piece(request, piece) => {
+                let jpeg = self.follower.handle_piece(now, request, &piece);
+                if let Some(picture) = jpeg.and_then(|jpeg| keep(jpeg).ok()) {
+                    self.hub.show(|stage| stage.gallery.hang(Arc::new(picture)));
+                }
+            }
         }
         self.turn(now);
     }
 
     /// Does what is due at `now`, for listeners who want 16 bits.
     pub fn turn(&mut self, now: ClientTime) {
-        let wanted = Wanted { listeners: 1, formats: [true, false] };
+        let wanted = Wanted { listeners: 1, formats: [true, false], ..Wanted::default() };
         self.follower.handle_wanted(now, wanted);
         self.follower.handle_timeout(now, &self.hub);
         self.wake = loop {
@@ -198,7 +213,10 @@ impl Edge {
                 Output::Time(request) => Question::Time(request),
                 Output::Report(report) => Question::Report(report),
                 Output::Fetch(format, fetch) => Question::Fetch(format, fetch),
+                Output::Picture(request) => Question::Picture(request),
                 Output::Subscribe(format, wants) => Question::Subscribe(format, wants),
+                // Nobody in this world looks at the sound.
+                Output::Figures(_) => continue,
                 Output::Reconnect => {
                     self.wants_connection = true;
                     continue;

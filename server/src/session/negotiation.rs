@@ -53,6 +53,11 @@ impl Client {
         self.rights >= Rights::Volume && (self.controller.is_some() || self.party.is_some())
     }
 
+    /// Whether it is shown the list of players.
+    pub(crate) fn sees_players(&self) -> bool {
+        self.rights == Rights::Host && self.party.is_some()
+    }
+
     /// The format of its chunks, if its player is active.
     pub(super) fn format(&self) -> Option<WireFormat> {
         self.player.as_ref().map(PlayerRole::format)

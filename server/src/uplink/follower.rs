@@ -7,14 +7,19 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use protocol::clock_sync::{self, ClockSync};
 use protocol::time::{ClientClock, ClientSpan, ClientTime, ServerClock, ServerTime};
 use protocol::time_filter::ClockMapping;
 
+use super::figures::{Screening, Sheet};
+use super::pictures::Pictures;
+use super::players::{LIST_EVERY, Reporter};
 use super::reassembly::{Raw, Reassembly};
-use super::wire::{self, Answer, Fetch, Report, State, TimeReply};
+use super::wire::{self, Answer, CallMessage, Fetch, PictureRequest, Report, State, TimeReply};
 use crate::fanout::hub::Hub;
 use crate::group::Group;
+use crate::group::players::Roll;
 use crate::party_clock::{Course, PartyClock};
 use crate::pipeline::REACH_MAX;
 use crate::pipeline::encoder::WireFormat;
@@ -56,6 +61,10 @@ pub(crate) enum Output {
     Report(Report),
     /// Ask the origin for chunks; hand them in, then the end of the answer.
     Fetch(WireFormat, Fetch),
+    /// Follow the figures of the sound, or no more.
+    Figures(bool),
+    /// Ask the origin for a piece of a picture; hand it in.
+    Picture(PictureRequest),
     /// Follow the chunks in this format, or no more.
     Subscribe(WireFormat, bool),
     /// The origin is away: make a new connection, and say when there is one.
@@ -80,6 +89,10 @@ pub(crate) struct Wanted {
     pub(crate) listeners: u32,
     /// Whether somebody wants chunks in a format, by its discriminant.
     pub(crate) formats: [bool; WireFormat::ALL.len()],
+    /// Whether somebody wants figures of the sound.
+    pub(crate) figures: bool,
+    /// Whether somebody looks at the list of players.
+    pub(crate) looks: bool,
 }
 
 /// Follows an origin.
@@ -106,6 +119,9 @@ pub(crate) struct Follower {
     /// Listeners that are not this edge's.
     elsewhere: u32,
     lanes: [Lane; WireFormat::ALL.len()],
+    pictures: Pictures,
+    screening: Screening,
+    reporter: Reporter,
     wanted: Wanted,
     /// What was reported last, and when.
     reported: Option<(Wanted, ClientTime)>,
@@ -144,6 +160,9 @@ impl Follower {
             head: None,
             elsewhere: 0,
             lanes: Default::default(),
+            pictures: Pictures::default(),
+            screening: Screening::default(),
+            reporter: Reporter::default(),
             wanted: Wanted::default(),
             reported: None,
             is_warned: false,
@@ -159,6 +178,9 @@ impl Follower {
         self.heard_at = now;
         self.sync.reopen(now);
         self.reported = None;
+        self.pictures.disconnect();
+        self.reporter.disconnect();
+        self.outputs.extend(self.wanted.figures.then_some(Output::Figures(true)));
         for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
             lane.reassembly.disconnect();
             if lane.is_followed {
@@ -169,7 +191,10 @@ impl Follower {
 
     /// What listeners want has changed, or not.
     pub(crate) fn handle_wanted(&mut self, now: ClientTime, wanted: Wanted) {
-        self.wanted = wanted;
+        let before = std::mem::replace(&mut self.wanted, wanted);
+        if wanted.figures != before.figures && self.connected.is_some() {
+            self.outputs.push_back(Output::Figures(wanted.figures));
+        }
         for ((format, lane), wants) in
             WireFormat::ALL.into_iter().zip(&mut self.lanes).zip(wanted.formats)
         {
@@ -193,6 +218,7 @@ impl Follower {
         }
         self.note_head(answer.instance, answer.head);
         self.elsewhere = answer.elsewhere;
+        self.reporter.handle_roll(answer.players, hub);
         match answer.state {
             Some(state) => self.handle_state(now, state, hub),
             None => come_back(hub),
@@ -281,6 +307,34 @@ impl Follower {
         self.publish(now, hub);
     }
 
+    /// Figures of the sound have come.
+    pub(crate) fn handle_figures(&mut self, now: ClientTime, sheet: &Sheet, hub: &Hub) {
+        let is_mine = self.shown.is_some_and(|(it, _)| it == sheet.header.instance);
+        let Some(course) = self.course.filter(|_| is_mine && self.connected.is_some()) else {
+            return;
+        };
+        if !self.screening.show(course.at(now), sheet, hub) {
+            self.warn("figures of the sound that are none, or too far ahead");
+        }
+    }
+
+    /// Players are asked for something.
+    pub(crate) fn handle_call(&mut self, message: &CallMessage, hub: &Hub) {
+        if self.connected.is_some() && self.shown.is_some_and(|(it, _)| it == message.instance) {
+            self.reporter.handle_call(message, hub);
+        }
+    }
+
+    /// The origin has answered a request for a piece of a picture. Returns what it had, when that is the last one.
+    pub(crate) fn handle_piece(
+        &mut self,
+        now: ClientTime,
+        request: PictureRequest,
+        piece: &[u8],
+    ) -> Option<Bytes> {
+        self.pictures.handle_piece(now, request, piece)
+    }
+
     /// The origin is gone, as far as the network knows.
     pub(crate) fn handle_gone(&mut self, now: ClientTime, hub: &Hub) {
         if self.connected.is_some() {
@@ -329,10 +383,14 @@ impl Follower {
             self.lose(now, hub);
             return;
         }
-        self.report(now);
+        self.report(now, hub);
         self.linger(now);
         self.publish(now, hub);
         self.fetch(now);
+        if self.shown.is_some() {
+            let next = self.pictures.next(now, &hub.stage());
+            self.outputs.extend(next.map(Output::Picture));
+        }
     }
 
     /// Next thing for the shell to do. Ends with [`Output::Timeout`].
@@ -354,9 +412,7 @@ impl Follower {
         if self.connected.is_none() {
             return ClientTime::from_micros(i64::MAX);
         }
-        let reported = self.reported.map_or(self.heard_at, |(wanted, at)| {
-            at + if wanted == self.wanted { REPORT_EVERY } else { REPORT_SPACING }
-        });
+        let reported = self.reported.map_or(self.heard_at, |last| self.report_at(last));
         let lanes = self.lanes.iter().filter(|lane| lane.is_followed);
         let linger = lanes.clone().filter_map(|lane| Some(lane.unwanted_since? + LINGER));
         let fetch = lanes.filter_map(|lane| lane.reassembly.deadline());
@@ -364,6 +420,7 @@ impl Follower {
             .into_iter()
             .chain(linger)
             .chain(fetch)
+            .chain(self.pictures.deadline())
             .fold(ClientTime::from_micros(i64::MAX), ClientTime::min)
     }
 
@@ -431,23 +488,33 @@ impl Follower {
         let is_news = !stage.group.is_left();
         drop(stage);
         self.elsewhere = 0;
+        self.reporter.handle_roll(Roll::default(), hub);
         if let Some(last) = last.filter(|_| self.shown.is_some() && is_news) {
             tracing::warn!("the origin is away: what is here is played, then listeners wait");
             hub.update(|group| group.leave(last));
         }
     }
 
-    fn report(&mut self, now: ClientTime) {
-        let is_due = self.reported.is_none_or(|(wanted, at)| {
-            now >= at + if wanted == self.wanted { REPORT_EVERY } else { REPORT_SPACING }
-        });
-        if is_due {
+    /// When to report once more, after what was reported last.
+    fn report_at(&self, (wanted, at): (Wanted, ClientTime)) -> ClientTime {
+        at + if wanted != self.wanted || self.reporter.owes_list() {
+            REPORT_SPACING
+        } else if wanted.looks || self.reporter.is_looked_at() {
+            LIST_EVERY
+        } else {
+            REPORT_EVERY
+        }
+    }
+
+    fn report(&mut self, now: ClientTime, hub: &Hub) {
+        if self.reported.is_none_or(|last| now >= self.report_at(last)) {
             self.reported = Some((self.wanted, now));
             self.outputs.push_back(Output::Report(Report {
                 version: wire::VERSION,
                 name: self.name.clone(),
                 listeners: self.wanted.listeners,
                 has: self.shown.filter(|_| self.candidate.is_none()),
+                players: self.reporter.report(now, &hub.stage().players),
             }));
         }
     }
@@ -527,10 +594,14 @@ fn begin(hub: &Hub, identity: Identity, group_id: String, program: crate::group:
 mod tests {
     use super::*;
     use crate::group::Program;
+    use crate::group::players::Call;
     use crate::rights::Rules;
+    use crate::uplink::figures::{self, SheetHeader};
     use crate::uplink::wire::ChunkHeader;
-    use bytes::Bytes;
+    use crate::visual::analyser::Finding;
+    use crate::visual::reel::Moment;
     use protocol::message::ServerTimeReply;
+    use std::sync::Arc;
 
     const MINE: u64 = 1;
     const OTHER: u64 = 2;
@@ -551,7 +622,8 @@ mod tests {
             group_id: "g".to_owned(),
             program: Program::default(),
         };
-        Answer { version: wire::VERSION, elsewhere: 7, head: 5, instance, state: Some(state) }
+        let (version, state, players) = (wire::VERSION, Some(state), Roll::default());
+        Answer { version, elsewhere: 7, head: 5, instance, state, players }
     }
 
     /// An edge, and what its listeners look at.
@@ -559,6 +631,7 @@ mod tests {
         follower: Follower,
         hub: Hub,
         now: i64,
+        reports: usize,
     }
 
     impl Scene {
@@ -567,7 +640,7 @@ mod tests {
             let hub = Hub::new(identity, Group::new(String::new(), String::new()));
             let mut follower = Follower::new("edge", PartyClock::followed(), host(0));
             follower.handle_connected(host(0));
-            Self { follower, hub, now: 0 }
+            Self { follower, hub, now: 0, reports: 0 }
         }
 
         /// Runs for so many milliseconds. These origins tell the time at once, and report themselves when asked. Returns
@@ -594,13 +667,17 @@ mod tests {
                             }
                         }
                         Output::Report(_) => {
+                            self.reports += 1;
                             for &instance in origins {
                                 self.follower.handle_answer(now, answer(instance), &self.hub);
                             }
                         }
                         Output::Reconnect => return true,
                         Output::Timeout(_) => break,
-                        Output::Fetch(..) | Output::Subscribe(..) => {}
+                        Output::Fetch(..)
+                        | Output::Subscribe(..)
+                        | Output::Figures(_)
+                        | Output::Picture(_) => {}
                     }
                 }
             }
@@ -656,5 +733,51 @@ mod tests {
         let mad = Answer { head: u64::MAX, ..answer(MINE) };
         scene.follower.handle_answer(host(scene.now), mad, &scene.hub);
         assert_eq!(scene.follower.known_head(), 5);
+    }
+
+    #[test]
+    fn what_another_origin_says_of_figures_and_players_is_nothing() {
+        let mut scene = Scene::connected();
+        assert!(!scene.run(1_000, &[MINE]));
+        let beat_at = |instance, millis: i64| {
+            let at = AHEAD_US + (scene.now + millis) * 1_000;
+            let moment = Moment::new(ServerTime::from_micros(at), Finding::Beat);
+            let header = SheetHeader { instance, cuts: 0, take: 1 };
+            Sheet { header, moments: figures::encode(&[Arc::new(moment)]).into() }
+        };
+        let (other, far, near) = (beat_at(OTHER, 500), beat_at(MINE, 60_000), beat_at(MINE, 600));
+        let scrap = Sheet { moments: Bytes::from_static(b"scrap"), ..near.clone() };
+        let call = |instance| CallMessage { instance, number: 1, call: Call::Mute(true) };
+        let seen = |scene: &Scene| {
+            let stage = scene.hub.stage();
+            (stage.reel.get(0).is_some(), stage.players.wishes_so_far())
+        };
+        let now = host(scene.now);
+        for sheet in [other, far, scrap] {
+            scene.follower.handle_figures(now, &sheet, &scene.hub);
+        }
+        scene.follower.handle_call(&call(OTHER), &scene.hub);
+        assert_eq!(seen(&scene), (false, 0));
+        scene.follower.handle_figures(now, &near, &scene.hub);
+        scene.follower.handle_call(&call(MINE), &scene.hub);
+        assert_eq!(seen(&scene), (true, 1));
+    }
+
+    #[test]
+    fn what_is_looked_at_is_told_soon_and_often() {
+        let mut scene = Scene::connected();
+        let reports = |scene: &mut Scene, millis: i64, looks: bool| {
+            let before = scene.reports;
+            for _ in 0..millis {
+                let wanted = Wanted { looks, ..Wanted::default() };
+                scene.follower.handle_wanted(host(scene.now), wanted);
+                assert!(!scene.run(1, &[MINE]));
+            }
+            scene.reports - before
+        };
+        reports(&mut scene, 1_000, false);
+        assert_eq!(reports(&mut scene, 8_000, false), 10);
+        assert_eq!(reports(&mut scene, 101, true), 1);
+        assert_eq!(reports(&mut scene, 8_000, true), 16);
     }
 }

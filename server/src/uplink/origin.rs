@@ -5,13 +5,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use protocol::time::{ServerSpan, ServerTime};
 
+use super::players::Registry;
 use super::reassembly::fetch_count;
-use super::wire::{Answer, ChunkHeader, Fetch, Report, State, VERSION, printable};
+use super::wire::{
+    Answer, CallMessage, ChunkHeader, Fetch, PIECE_BYTES, PictureRequest, Report, State, VERSION,
+    printable,
+};
 use crate::fanout::chunk::Chunk;
 use crate::fanout::ring::Cursor;
 use crate::fanout::stage::Stage;
+use crate::group::players::{Call, Roll};
 use crate::pipeline::encoder::WireFormat;
 
 /// An edge that does not report for so long is gone, and its listeners with it.
@@ -38,9 +44,11 @@ pub(crate) struct Present<'a> {
 #[derive(Debug)]
 pub(crate) struct Origin {
     instance: u64,
-    /// Changes of the state so far.
+    /// Changes of the state so far, and what it was after the last one.
     edition: u64,
+    known: Option<State>,
     edges: BTreeMap<String, Edge>,
+    registry: Registry,
     /// Edges that were refused, for the log.
     refused: BTreeSet<String>,
 }
@@ -55,19 +63,42 @@ struct Edge {
 impl Origin {
     /// An origin that nobody follows. `instance` tells it from others, and from itself after a restart.
     pub(crate) fn new(instance: u64) -> Self {
-        Self { instance, edition: 1, edges: BTreeMap::new(), refused: BTreeSet::new() }
+        Self {
+            instance,
+            edition: 1,
+            known: None,
+            edges: BTreeMap::new(),
+            registry: Registry::default(),
+            refused: BTreeSet::new(),
+        }
     }
 
-    /// The state of the party has changed.
-    pub(crate) fn handle_change(&mut self) {
+    /// Something has changed. Returns the state of the party if that is it.
+    pub(crate) fn handle_change(&mut self, stage: &Stage) -> Option<State> {
+        if self.known.as_ref() == Some(&self.state(stage)) {
+            return None;
+        }
         self.edition += 1;
+        self.known = Some(self.state(stage));
+        self.known.clone()
+    }
+
+    /// Players are asked for this at `now`, wherever they are. Returns what edges are told.
+    pub(crate) fn call(&mut self, now: ServerTime, call: Call) -> CallMessage {
+        let number = self.registry.call(now, &call);
+        CallMessage { instance: self.instance, number, call }
+    }
+
+    /// The players of edges, for those who look at the origin, if somebody does.
+    pub(crate) fn players(&mut self, looks_here: bool) -> Roll {
+        self.registry.elsewhere(looks_here)
     }
 
     /// Takes a report of the edge `id`; answers it.
     pub(crate) fn handle_report(
         &mut self,
         id: &str,
-        report: &Report,
+        report: Report,
         present: Present<'_>,
     ) -> Answer {
         let Present { now, here, stage } = present;
@@ -80,15 +111,20 @@ impl Origin {
         if let Some(edge) = self.edges.get_mut(id) {
             edge.listeners = listeners;
             edge.heard_at = now;
+            self.registry.tell(now, id, report.players);
         }
+        let state = (report.has != Some((self.instance, self.edition))).then(|| self.state(stage));
+        // A change of which nobody was told yet: others are to hear of it, whatever follows.
+        self.known.take_if(|known| state.as_ref().is_some_and(|state| state != known));
         let others = self.listeners() + here as u64;
         let own = self.edges.get(id).map_or(0, |edge| edge.listeners);
         Answer {
             version: VERSION,
             elsewhere: u32::try_from(others - u64::from(own)).unwrap_or(u32::MAX),
+            players: self.registry.answer(now, id, &stage.players),
             head: stage.rings.of(WireFormat::ALL[0]).newest().number(),
             instance: self.instance,
-            state: (report.has != Some((self.instance, self.edition))).then(|| self.state(stage)),
+            state,
         }
     }
 
@@ -107,6 +143,7 @@ impl Origin {
 
     /// The edge `id` is gone.
     pub(crate) fn handle_gone(&mut self, id: &str) {
+        self.registry.leave(id);
         if let Some(edge) = self.edges.remove(id) {
             tracing::info!(edge = edge.name, id, listeners = edge.listeners, "an edge is gone");
         }
@@ -114,9 +151,11 @@ impl Origin {
 
     /// Gives up edges that have been silent at `now`.
     pub(crate) fn handle_timeout(&mut self, now: ServerTime) {
+        let registry = &mut self.registry;
         self.edges.retain(|id, edge| {
             let is_there = now - edge.heard_at < GONE_AFTER;
             if !is_there {
+                registry.leave(id);
                 tracing::warn!(
                     edge = edge.name,
                     id,
@@ -190,6 +229,14 @@ impl Origin {
     }
 }
 
+/// A piece of a picture for an edge. Nothing instead of the first one says that there is no such picture.
+pub(crate) fn piece(PictureRequest { id, from }: PictureRequest, stage: &Stage) -> Bytes {
+    let Some(picture) = stage.gallery.get(id) else { return Bytes::new() };
+    let jpeg = &picture.jpeg;
+    let from = from.min(jpeg.len());
+    jpeg.slice(from..jpeg.len().min(from + PIECE_BYTES))
+}
+
 /// A chunk for edges. Its bytes are made where nobody waits for it.
 #[derive(Debug)]
 pub(crate) struct Numbered {
@@ -204,6 +251,8 @@ mod tests {
     use super::*;
     use crate::fanout::fixture::{at, fill_all};
     use crate::group::Group;
+    use crate::picture::Picture;
+    use crate::picture::gallery::tests::picture;
     use crate::session::Identity;
 
     fn stage() -> Stage {
@@ -221,15 +270,16 @@ mod tests {
     }
 
     fn report(listeners: u32) -> Report {
-        Report { version: VERSION, name: "edge".to_owned(), listeners, has: None }
+        let players = (Roll::default(), 0);
+        Report { version: VERSION, name: "edge".to_owned(), listeners, has: None, players }
     }
 
     #[test]
     fn listeners_are_summed_and_those_of_a_dead_edge_are_gone() {
         let (mut origin, stage) = (Origin::new(7), stage());
-        assert_eq!(origin.handle_report("a", &report(10), present(0, 1, &stage)).elsewhere, 1);
-        assert_eq!(origin.handle_report("b", &report(5), present(0, 1, &stage)).elsewhere, 11);
-        let answer = origin.handle_report("a", &report(3), present(1_000, 1, &stage));
+        assert_eq!(origin.handle_report("a", report(10), present(0, 1, &stage)).elsewhere, 1);
+        assert_eq!(origin.handle_report("b", report(5), present(0, 1, &stage)).elsewhere, 11);
+        let answer = origin.handle_report("a", report(3), present(1_000, 1, &stage));
         assert_eq!((answer.elsewhere, answer.head, origin.listeners()), (6, 20, 8));
         origin.handle_timeout(at(2_499));
         assert_eq!(origin.listeners(), 8);
@@ -243,10 +293,10 @@ mod tests {
     #[test]
     fn an_edge_cannot_claim_more_than_is_believed() {
         let (mut origin, stage) = (Origin::new(7), stage());
-        origin.handle_report("a", &report(u32::MAX), present(0, 0, &stage));
+        origin.handle_report("a", report(u32::MAX), present(0, 0, &stage));
         assert_eq!(origin.listeners(), u64::from(LISTENERS_MAX));
         for edge in 0..EDGES_MAX + 10 {
-            origin.handle_report(&edge.to_string(), &report(0), present(0, 0, &stage));
+            origin.handle_report(&edge.to_string(), report(0), present(0, 0, &stage));
         }
         assert_eq!(origin.edges(), EDGES_MAX);
     }
@@ -255,13 +305,27 @@ mod tests {
     fn the_state_is_sent_to_those_who_do_not_have_it() {
         let (mut origin, stage) = (Origin::new(7), stage());
         let state =
-            origin.handle_report("a", &report(0), present(0, 0, &stage)).state.expect("news");
+            origin.handle_report("a", report(0), present(0, 0, &stage)).state.expect("news");
         let has = Report { has: Some((state.instance, state.edition)), ..report(0) };
-        assert_eq!(origin.handle_report("a", &has, present(0, 0, &stage)).state, None);
-        origin.handle_change();
-        assert!(origin.handle_report("a", &has, present(0, 0, &stage)).state.is_some());
+        assert_eq!(origin.handle_report("a", has.clone(), present(0, 0, &stage)).state, None);
+        assert!(origin.handle_change(&stage).is_some());
+        assert!(origin.handle_change(&stage).is_none(), "nothing has changed");
+        assert!(origin.handle_report("a", has.clone(), present(0, 0, &stage)).state.is_some());
         let other = Report { has: Some((8, state.edition + 1)), ..report(0) };
-        assert!(origin.handle_report("a", &other, present(0, 0, &stage)).state.is_some());
+        assert!(origin.handle_report("a", other, present(0, 0, &stage)).state.is_some());
+    }
+
+    #[test]
+    fn a_picture_goes_in_pieces() {
+        let mut stage = stage();
+        let jpeg: Bytes = (0..PIECE_BYTES + 9).map(|at| at as u8).collect();
+        let known = Picture { jpeg: jpeg.clone(), ..(*picture(1)).clone() };
+        let id = known.id;
+        stage.gallery.hang(Arc::new(known));
+        let from = |from| piece(PictureRequest { id, from }, &stage);
+        assert_eq!([from(0), from(PIECE_BYTES)].concat(), jpeg);
+        assert!(from(jpeg.len()).is_empty() && from(usize::MAX).is_empty());
+        assert!(piece(PictureRequest { id: picture(2).id, from: 0 }, &stage).is_empty());
     }
 
     #[test]

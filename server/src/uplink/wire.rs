@@ -12,15 +12,17 @@ use thiserror::Error;
 
 use crate::fanout::chunk::Chunk;
 use crate::group::Program;
+use crate::group::players::{Call, LIST_BYTES_MAX, Roll};
 use crate::pipeline::encoder::WireFormat;
 use crate::pipeline::timeline::Stamp;
 use crate::rights::Rules;
+use crate::source::PictureId;
 
 /// Version of what is said here. The two must have the same.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
-/// Longest control message, in bytes. A state with all tracks it can hold has less.
-pub(crate) const CONTROL_BYTES_MAX: usize = 256 << 10;
+/// Longest control message, in bytes. A state with all tracks it can hold, and a list of players, have less.
+pub(crate) const CONTROL_BYTES_MAX: usize = (256 << 10) + LIST_BYTES_MAX;
 
 /// Most chunks of an answer to [`Fetch`]. A quarter of a megabyte: no more than what may well be on its way unasked.
 pub(crate) const FETCH_MAX: u32 = 8;
@@ -57,7 +59,7 @@ pub(crate) enum WireError {
 }
 
 /// What an edge says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// [`VERSION`].
     pub(crate) version: u32,
@@ -67,15 +69,19 @@ pub(crate) struct Report {
     pub(crate) listeners: u32,
     /// The state that it has: the origin's instance, and the edition of it.
     pub(crate) has: Option<(u64, u64)>,
+    /// Its players, after so many calls.
+    pub(crate) players: (Roll, u64),
 }
 
 /// What an origin says to that.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     /// [`VERSION`].
     pub(crate) version: u32,
     /// Clients with an active player that are not the edge's.
     pub(crate) elsewhere: u32,
+    /// Players that are not the edge's.
+    pub(crate) players: Roll,
     /// Number of the next chunk to be made.
     pub(crate) head: u64,
     /// Which origin this is: another one after a restart.
@@ -112,6 +118,17 @@ pub(crate) struct State {
     pub(crate) program: Program,
 }
 
+/// Asks something of all players.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CallMessage {
+    /// Which origin this is.
+    pub(crate) instance: u64,
+    /// Counts them.
+    pub(crate) number: u64,
+    /// What.
+    pub(crate) call: Call,
+}
+
 /// Asks for chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fetch {
@@ -121,6 +138,18 @@ pub(crate) struct Fetch {
     pub(crate) to: u64,
     /// What has been heard by then is not wanted.
     pub(crate) after: ServerTime,
+}
+
+/// Most bytes of an answer to [`PictureRequest`]: about a chunk's, which nothing urgent waits long behind.
+pub(crate) const PIECE_BYTES: usize = 32 << 10;
+
+/// Asks for a piece of a picture. The answer has [`PIECE_BYTES`], or what is left, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PictureRequest {
+    /// Its name.
+    pub(crate) id: PictureId,
+    /// The first byte that is wanted.
+    pub(crate) from: usize,
 }
 
 /// Asks for the time. The stamp is on the edge's own clock.
@@ -294,7 +323,7 @@ mod tests {
     fn another_version_is_told_before_its_content() {
         let error = decode_versioned::<Report>(br#"{"version":1,"old":"words"}"#).err();
         let text = error.expect("refused").to_string();
-        assert!(text.contains("version 1") && text.contains("version 2"), "{text}");
+        assert!(text.contains("version 1") && text.contains("version 3"), "{text}");
     }
 
     proptest! {
@@ -302,6 +331,7 @@ mod tests {
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode_versioned::<Answer>(&bytes);
             let _ = decode::<State>(&bytes);
+            let _ = decode::<CallMessage>(&bytes);
             if let Some(header) = ChunkHeader::decode(&bytes) {
                 prop_assert_eq!(header.encode().to_vec(), bytes.clone());
                 let _ = chunk(WireFormat::Pcm16, &header, &bytes);

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use protocol::audio::FrameIndex;
 use protocol::time::{ServerSpan, ServerTime};
@@ -11,6 +10,7 @@ use super::analyser::{Analyser, Found};
 use super::reel::Moment;
 use crate::errand::Errand;
 use crate::fanout::chunk::Chunk;
+use crate::fanout::demand::Demand;
 use crate::fanout::hub::Hub;
 use crate::fanout::ring::Cursor;
 use crate::party_clock::PartyClock;
@@ -20,11 +20,12 @@ use crate::source::RATE_HZ;
 /// The ring that is looked at. Where sound is made, each has every chunk.
 const RING: WireFormat = WireFormat::Pcm16;
 
-/// Counts who wants to see the sound.
+/// Looks at the sound for those who want to see it.
 #[derive(Debug)]
 pub(crate) struct Observatory {
-    watchers: Arc<AtomicUsize>,
-    errand: Errand,
+    demand: Arc<Demand>,
+    /// `None` where the sound is not made: there figures come with it.
+    errand: Option<Errand>,
 }
 
 impl Observatory {
@@ -33,26 +34,30 @@ impl Observatory {
     /// # Errors
     ///
     /// The system's, when it has no thread to give.
-    pub(crate) fn open(hub: &Arc<Hub>, clock: PartyClock) -> io::Result<Self> {
-        let watchers = Arc::new(AtomicUsize::new(0));
-        let watching = Arc::clone(&watchers);
+    pub(crate) fn open(hub: &Arc<Hub>, demand: Arc<Demand>, clock: PartyClock) -> io::Result<Self> {
+        let wanted = Arc::clone(&demand);
         let mut watch = Watch::new(Arc::clone(hub));
         let errand = Errand::start("observatory", hub.chunks(), move || {
-            if watching.load(Ordering::Acquire) > 0 {
+            if wanted.wants_figures() {
                 watch.catch_up(clock.now());
             } else {
                 watch.rest();
             }
         })?;
-        Ok(Self { watchers, errand })
+        Ok(Self { demand, errand: Some(errand) })
+    }
+
+    /// One that looks at nothing, and only counts who wants to see the sound.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn closed(demand: Arc<Demand>) -> Self {
+        Self { demand, errand: None }
     }
 
     /// One more wants to see it, or one fewer.
     pub(crate) fn change(&self, wants: bool) {
-        if !wants {
-            self.watchers.fetch_sub(1, Ordering::AcqRel);
-        } else if self.watchers.fetch_add(1, Ordering::AcqRel) == 0 {
-            self.errand.wake();
+        let is_first = self.demand.change_figures(wants);
+        if let Some(errand) = self.errand.as_ref().filter(|_| is_first) {
+            errand.wake();
         }
     }
 }

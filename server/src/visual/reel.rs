@@ -50,6 +50,12 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
+    /// What they were made of.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn spectrum(&self) -> &Spectrum {
+        &self.spectrum
+    }
+
     /// The levels of the bands of `shape`. The first who asks has them made.
     pub(crate) fn bands(&self, shape: SpectrumShape) -> Bytes {
         // Guards plain data that is whole between any two statements that could panic.
@@ -98,6 +104,16 @@ impl Reel {
             self.dropped += 1;
         }
         self.moments.push_back(Arc::new(moment));
+    }
+
+    /// Appends moments in order; those that are heard before the last one there are left out.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn append(&mut self, moments: Vec<Moment>) {
+        for moment in moments {
+            if self.moments.back().is_none_or(|last| last.at <= moment.at) {
+                self.push(moment);
+            }
+        }
     }
 
     /// Other sound follows: what is there is not what is heard.

@@ -14,6 +14,12 @@ use crate::source::{CHANNELS, RATE_HZ};
 /// Frames that are looked at together: 43 ms, which tells bass notes apart and is short for the eye.
 pub(crate) const WINDOW: usize = 2_048;
 
+/// Frequencies that are told apart.
+const BINS: usize = WINDOW / 2 + 1;
+
+/// Bytes of a spectrum as an origin passes it on.
+pub(crate) const SPECTRUM_BYTES: usize = 2 * BINS;
+
 /// Distance of two frequencies that are told apart, Hz.
 const BIN_HZ: f32 = RATE_HZ as f32 / WINDOW as f32;
 
@@ -30,7 +36,7 @@ const HIGHEST_HZ: u32 = RATE_HZ / 2;
 /// How loud a stretch is. A sine of full scale at 1 kHz has 1.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spectrum {
-    /// A-weighted power at each multiple of [`BIN_HZ`].
+    /// A-weighted power at each multiple of [`BIN_HZ`], as exact as it can be passed on: see [`code`].
     power: Box<[f32]>,
 }
 
@@ -61,6 +67,20 @@ impl Spectrum {
         let bend = before - 2.0 * here + after;
         let off = if bend < 0.0 { (0.5 * (before - after) / bend).clamp(-1.0, 1.0) } else { 0.0 };
         (((at as f32 + off) * BIN_HZ).round() as u16, amplitude)
+    }
+
+    /// As it is passed on to edges: a [`code`] for each frequency.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn encode(&self) -> impl Iterator<Item = u8> {
+        self.power.iter().flat_map(|&power| code(power).to_be_bytes())
+    }
+
+    /// Reads what [`Spectrum::encode`] made. `None` for anything of another length.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (codes, []) = bytes.as_chunks() else { return None };
+        let power: Box<[f32]> = codes.iter().map(|&code| power(u16::from_be_bytes(code))).collect();
+        (power.len() == BINS).then_some(Self { power })
     }
 
     /// The levels of the bands of `shape`, as they go on the wire.
@@ -112,6 +132,23 @@ fn edges(shape: SpectrumShape) -> Vec<f32> {
     let (low, high) = (on_scale(f_min as f32), on_scale(f_max as f32));
     let place = |edge: u32| low + (high - low) * edge as f32 / n_disp_bins as f32;
     (0..=n_disp_bins).map(|edge| in_hz(place(edge))).collect()
+}
+
+/// Bits of a power's fraction that are not passed on, and the smallest power that is, 2⁻⁶³, in what is left of its bits.
+const CODE_SHIFT: u32 = 14;
+const CODE_FIRST: u32 = (127 - 63) << (23 - CODE_SHIFT);
+
+/// A power in two bytes: a floating-point number (IEEE 754) of seven bits of exponent and nine of fraction, which is exact to
+/// 0.1 %, four thousandths of a decibel. No power is 0.
+fn code(power: f32) -> u16 {
+    // The first bit that is cut off rounds.
+    let bits = (power.max(0.0).to_bits() + (1 << (CODE_SHIFT - 1))) >> CODE_SHIFT;
+    bits.saturating_sub(CODE_FIRST).min(u32::from(u16::MAX)) as u16
+}
+
+/// The power of a [`code`].
+fn power(code: u16) -> f32 {
+    if code == 0 { 0.0 } else { f32::from_bits((u32::from(code) + CODE_FIRST) << CODE_SHIFT) }
 }
 
 /// A power on the wire's scale: 65535 is a sine of full scale and more, 0 is [`SILENCE_DB`] and less.
@@ -180,6 +217,8 @@ impl Prism {
                 *power += bin.norm_sqr() * weight;
             }
         }
+        // Everybody gets the same figures, at the origin as at an edge.
+        power.iter_mut().for_each(|it| *it = self::power(code(*it)));
         Spectrum { power }
     }
 }
@@ -233,6 +272,26 @@ mod tests {
         for hz in [55.0, 110.0, 441.0, 1_234.0, 9_876.0] {
             let (found, _) = sine(hz, 0.3).peak();
             assert!((f32::from(found) - hz).abs() < 4.0, "{hz}: {found}");
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn an_edge_gets_the_same_spectrum() {
+        for spectrum in [sine(441.0, 0.3), sine(1_000.0, 8.0), sine(1_000.0, 0.0)] {
+            let bytes: Vec<u8> = spectrum.encode().collect();
+            assert_eq!(bytes.len(), SPECTRUM_BYTES);
+            assert_eq!(Spectrum::decode(&bytes), Some(spectrum));
+            assert_eq!(Spectrum::decode(&bytes[2..]), None);
+            assert_eq!(Spectrum::decode(&bytes[1..]), None);
+        }
+        // Whatever comes is a power.
+        let loudest = Spectrum::decode(&[0xff; SPECTRUM_BYTES]).unwrap();
+        assert_eq!(loudest.loudness(), u16::MAX);
+        assert!((0..=u16::MAX).all(|it| power(it).is_finite() && code(power(it)) == it));
+        assert_eq!([f32::NAN, -1.0, 1e-30, f32::INFINITY].map(code), [0, 0, 0, u16::MAX]);
+        for exact in [1e-12_f32, 1e-3, 0.7, 1.0, 42.0] {
+            assert!((power(code(exact)) / exact - 1.0).abs() < 1.0 / 1_000.0, "{exact}");
         }
     }
 

@@ -28,18 +28,22 @@ fn hello(name: &str, key: Option<&'static str>) -> Hello {
 }
 
 /// One who listens and has been told what may be asked for.
-async fn join(server: &ServerProcess, name: &str, key: Option<&'static str>) -> Result<Client> {
+pub(crate) async fn join(
+    server: &ServerProcess,
+    name: &str,
+    key: Option<&'static str>,
+) -> Result<Client> {
     let (mut client, _) = Client::listen(&server.socket_url(), &hello(name, key), 250).await?;
     client.chunk().await?;
     Ok(client)
 }
 
-async fn command(client: &mut Client, payload: Value) -> Result<()> {
+pub(crate) async fn command(client: &mut Client, payload: Value) -> Result<()> {
     client.send(&json!({"type": "client/command", "payload": payload})).await
 }
 
 /// Reads until something of that type comes that `is_it`.
-async fn wait_for(
+pub(crate) async fn wait_for(
     client: &mut Client,
     kind: &str,
     is_it: impl Fn(&Value) -> bool,
@@ -65,7 +69,7 @@ async fn now_playing(server: &ServerProcess) -> Result<Value> {
 }
 
 /// Asks something that the server surely has done nothing about before it answers.
-async fn settle(client: &mut Client) -> Result<()> {
+pub(crate) async fn settle(client: &mut Client) -> Result<()> {
     client.ask_time().await.map(drop)
 }
 
@@ -115,6 +119,25 @@ async fn the_host_is_known_by_its_key_alone() -> Result<()> {
         assert_eq!((&told["rights"], &told["key_refused"]), (&json!(rights), &json!(refused)));
         assert_eq!(told["players"].is_null(), rights != "host", "{told}");
     }
+    Ok(())
+}
+
+/// Players tell how well they are in step while somebody sees it. One who may set the volume of all does not.
+#[tokio::test]
+async fn players_report_while_the_host_looks() -> Result<()> {
+    let server = party("may=volume").await?;
+    let reports =
+        |wanted: bool| move |state: &Value| state["_partyline"]["report"] == json!(wanted);
+    let _guest = join(&server, "guest", None).await?;
+    let (mut player, _) = Client::greet(&server.socket_url(), &hello("player", None)).await?;
+    player.send(&state(250)).await?;
+    let is_told = |state: &Value| !state["_partyline"].is_null();
+    let told = wait_for(&mut player, "server/state", is_told).await?;
+    assert_eq!(told["_partyline"]["report"], false);
+    let host = join(&server, "host", Some(KEY)).await?;
+    wait_for(&mut player, "server/state", reports(true)).await?;
+    host.leave().await?;
+    wait_for(&mut player, "server/state", reports(false)).await?;
     Ok(())
 }
 

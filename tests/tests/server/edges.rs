@@ -1,6 +1,7 @@
 //! Origin and edges as real processes: the same bytes, the same clock, one count, and what happens when one of them goes.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use e2e::client::{Chunk, Client, Hello, Received};
-use e2e::http::get;
+use e2e::http::{get, post, request};
 use e2e::process::ServerProcess;
+use e2e::signal::Stereo16;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use server::config::Config;
@@ -17,7 +19,9 @@ use server::server::Server;
 use tempfile::TempDir;
 use tokio::time::{interval, timeout};
 
+use crate::control::{command, join, settle as ask_and_hear, wait_for};
 use crate::faults::Moody;
+use crate::roles::Screen;
 use crate::{fixture, listeners, until};
 
 /// Microseconds of one chunk, and how far the ends of two may be apart by rounding.
@@ -319,6 +323,215 @@ async fn until_message(client: &mut Client, kind: &str) -> Result<()> {
         }
     };
     timeout(Duration::from_secs(15), waiting).await.with_context(|| format!("no {kind}"))?
+}
+
+/// The picture at the address that a screen was given, from the server that it is connected to.
+pub(crate) async fn whole_picture(screen: &Screen, server: &ServerProcess) -> Result<Vec<u8>> {
+    whole_picture_at(screen, server, server).await
+}
+
+/// The same from another server of the party.
+async fn whole_picture_at(
+    screen: &Screen,
+    server: &ServerProcess,
+    other: &ServerProcess,
+) -> Result<Vec<u8>> {
+    let url = screen.metadata["artwork_url"].as_str().context("artwork_url")?.to_owned();
+    let page = server.page_url();
+    let path = url.strip_prefix(page.trim_end_matches('/')).with_context(|| url.clone())?;
+    let answer = get(other.port(), path).await?;
+    ensure!((answer.status, answer.header("content-type")) == (200, "image/jpeg"), "{path}");
+    Ok(answer.body)
+}
+
+/// A picture without any pattern, which has many bytes however it is kept: a BMP of three bytes for each pixel.
+fn noise_picture(side: u32) -> Vec<u8> {
+    let pixels = side * side * 3;
+    let mut bytes = b"BM".to_vec();
+    for word in [54 + pixels, 0, 54, 40, side, side, 0x0018_0001, 0, pixels, 0, 0, 0, 0] {
+        bytes.extend(word.to_le_bytes());
+    }
+    let mut state = 1_u32;
+    bytes.extend((0..pixels).map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    }));
+    bytes
+}
+
+/// One that takes many messages.
+#[tokio::test]
+async fn a_large_picture_gets_to_an_edge_whole() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let sound = folder.path().join("sound.wav");
+    Stereo16::noise(480_000, 7).write_wav(&sound)?;
+    fs::write(folder.path().join("cover.png"), noise_picture(640))?;
+    let origin = Origin::start(&sound).await?;
+    let edge = origin.edge().await?;
+    let mut screen = Screen::join(&edge.socket_url()).await?;
+    screen.until("picture", Screen::has_all_of_the_picture).await?;
+    let whole = whole_picture(&screen, &edge).await?;
+    ensure!(whole.len() > 200_000, "{} bytes", whole.len());
+    ensure!(whole == whole_picture_at(&screen, &edge, &origin.server).await?, "another picture");
+    Ok(())
+}
+
+/// A screen at an edge shows what one at the origin shows.
+#[tokio::test]
+async fn a_screen_at_an_edge_gets_the_picture_and_its_colours() -> Result<()> {
+    let origin = Origin::start(&fixture("picture.flac")).await?;
+    let edge = origin.edge().await?;
+    let mut there = Screen::join(&edge.socket_url()).await?;
+    there.until("picture", Screen::has_all_of_the_picture).await?;
+    let mut here = Screen::join(&origin.server.socket_url()).await?;
+    here.until("picture", Screen::has_all_of_the_picture).await?;
+    for name in ["background_dark", "background_light", "primary", "accent", "on_dark", "on_light"]
+    {
+        ensure!(here.color[name].is_array(), "{}", here.color);
+        assert_eq!(here.color[name], there.color[name]);
+    }
+    for channel in 0..2 {
+        let image = |screen: &Screen| screen.picture(channel).map(|(_, image)| image.clone());
+        ensure!(image(&here) == image(&there), "channel {channel}");
+    }
+    let whole = whole_picture(&there, &edge).await?;
+    ensure!(whole.starts_with(&[0xff, 0xd8]), "no JPEG");
+    ensure!(whole == whole_picture(&here, &origin.server).await?, "another picture");
+    // An edge that comes when all of it is there already.
+    let late = origin.edge().await?;
+    let mut screen = Screen::join(&late.socket_url()).await?;
+    screen.until("picture", Screen::has_all_of_the_picture).await?;
+    ensure!(whole == whole_picture(&screen, &late).await?, "another picture");
+    Ok(())
+}
+
+/// Figures are computed once: a screen at an edge gets the same ones, for the same moments, whenever it comes.
+#[tokio::test]
+async fn a_screen_at_an_edge_gets_the_origins_figures() -> Result<()> {
+    /// As often as there are any.
+    const RATE: u32 = 50;
+    let origin = Origin::start(&fixture("picture.flac")).await?;
+    let edge = origin.edge().await?;
+    let mut there = Screen::join_at(&edge.socket_url(), RATE).await?;
+    there.until("figures", |screen| screen.got(18).len() > 10).await?;
+    let mut here = Screen::join_at(&origin.server.socket_url(), RATE).await?;
+    here.until("figures", |screen| screen.got(18).len() > 10).await?;
+    let late = origin.edge().await?;
+    let mut other = Screen::join_at(&late.socket_url(), RATE).await?;
+    for screen in [&mut there, &mut other] {
+        let last = |screen: &Screen| screen.got(18).last().map(|&(at, _)| at);
+        let (one, two) = (last(&here), last(screen));
+        screen.until("figures", |screen| screen.got(18).len() > 60 && last(screen) > one).await?;
+        here.until("figures", |here| last(here) > two && last(here) > last(screen)).await?;
+        for id in [16, 18, 19] {
+            let by_time: BTreeMap<_, _> = here.got(id).iter().cloned().collect();
+            let common: Vec<_> =
+                screen.got(id).iter().filter(|(at, _)| by_time.contains_key(at)).collect();
+            ensure!(common.len() > 20, "{id}: {} in common", common.len());
+            ensure!(common.iter().all(|(at, figure)| by_time[at] == *figure), "others of {id}");
+            let times = || screen.got(id).iter().map(|&(at, _)| at);
+            let gap =
+                times().zip(times().skip(1)).find(|(one, next)| (next - one - 20_000).abs() > 1);
+            ensure!(gap.is_none(), "a hole of {id}: {gap:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Ids and volumes of the players that the host is shown, sorted.
+fn shown(party: &Value) -> Vec<(String, u64)> {
+    let players = party["players"].as_array().into_iter().flatten();
+    let told = players.map(|player| (player["id"].as_str(), player["volume"].as_u64()));
+    told.map(|(id, volume)| (id.unwrap_or_default().to_owned(), volume.unwrap_or(0))).collect()
+}
+
+/// The next volume that a player is asked to have.
+async fn asked_volume(client: &mut Client) -> Result<Value> {
+    let is_volume = |asked: &Value| asked["player"]["command"] == "volume";
+    Ok(wait_for(client, "server/command", is_volume).await?["player"]["volume"].clone())
+}
+
+/// Players are anywhere, and so is the host: it sees and sets them all. A guest does not.
+#[tokio::test]
+async fn the_host_sets_the_players_of_all_processes() -> Result<()> {
+    let origin = Origin::start(&fixture("ramp-48k-16.flac")).await?;
+    let (one, two) = (origin.edge().await?, origin.edge().await?);
+    for server in [&origin.server, &one] {
+        let mut host = join(server, "host", Some(KEY)).await?;
+        let mut guest = join(&one, "guest", None).await?;
+        let mut far = join(&two, "far", None).await?;
+        let all = |far: u64| {
+            let volumes = [("far", far), ("guest", 100), ("host", 100)];
+            volumes.map(|(id, volume)| (id.to_owned(), volume)).to_vec()
+        };
+        let shows = |volumes: Vec<(String, u64)>| {
+            move |state: &Value| shown(&state["_partyline"]) == volumes
+        };
+        wait_for(&mut host, "server/state", shows(all(100))).await?;
+        let set = |volume: u64| {
+            let one = json!({"command": "player_volume", "player": "far", "volume": volume});
+            json!({ "_partyline": one })
+        };
+        // Were it done, it would be the first that the player is asked.
+        command(&mut guest, set(11)).await?;
+        ask_and_hear(&mut guest).await?;
+        let asked = host.now();
+        command(&mut host, set(31)).await?;
+        assert_eq!(asked_volume(&mut far).await?, 31);
+        let took_us = host.now() - asked;
+        ensure!(took_us < 1_000_000, "{took_us} us");
+        wait_for(&mut host, "server/state", shows(all(31))).await?;
+        // Of 100, 100 and 31 the mean is 77: 27 fewer for everybody.
+        command(&mut host, json!({"controller": {"command": "volume", "volume": 50}})).await?;
+        for (client, volume) in [(&mut host, 73), (&mut guest, 73), (&mut far, 4)] {
+            assert_eq!(asked_volume(client).await?, volume);
+        }
+        // At once the next: it begins where the last one ends, not where reports are.
+        for (group, own) in [(40, 60), (30, 45), (20, 30)] {
+            let volume = json!({"command": "volume", "volume": group});
+            command(&mut host, json!({ "controller": volume })).await?;
+            assert_eq!(asked_volume(&mut far).await?, 0);
+            assert_eq!(asked_volume(&mut guest).await?, own);
+        }
+        for client in [&mut host, &mut guest, &mut far] {
+            client
+                .send(&json!({"type": "client/goodbye", "payload": {"reason": "shutdown"}}))
+                .await?;
+        }
+        until(0, || listeners(origin.server.port())).await?;
+    }
+    Ok(())
+}
+
+/// For programs it is the same, at whichever process they ask.
+#[tokio::test]
+async fn programs_see_the_players_of_all_processes() -> Result<()> {
+    let origin = Origin::start(&fixture("ramp-48k-16.flac")).await?;
+    let (one, two) = (origin.edge().await?, origin.edge().await?);
+    let mut inside = Vec::new();
+    for (server, name) in [(&origin.server, "a"), (&one, "b"), (&two, "c")] {
+        inside.push(join(server, name, None).await?);
+    }
+    until(3, || listeners(one.port())).await?;
+    let key = ("Authorization", "Bearer the-hosts-own-key");
+    for server in [&origin.server, &one, &two] {
+        let answer = request(server.port(), "GET /api/players", &[key]).await?;
+        let told: Value = serde_json::from_str(&answer.text()?)?;
+        let ids: Vec<_> = shown(&told).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(
+            (ids, &told["volume"]),
+            (["a", "b", "c"].map(str::to_owned).to_vec(), &json!(100))
+        );
+    }
+    for (server, volume) in [(&origin.server, 80), (&two, 60)] {
+        let body = json!({ "volume": volume }).to_string();
+        let answer = post((server.port(), "/api/group/volume"), &[key], &body).await?;
+        assert_eq!(answer.status, 202, "{}", answer.text()?);
+        for client in &mut inside {
+            assert_eq!(asked_volume(client).await?, volume);
+        }
+    }
+    Ok(())
 }
 
 /// A source that was silent for longer than everything that is ahead is heard again soon, everywhere at the same time.

@@ -19,11 +19,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::fixture;
 
 /// A client that shows everything, and what it was sent.
-struct Screen {
+pub(crate) struct Screen {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     roles: Value,
-    metadata: Value,
-    color: Value,
+    pub(crate) metadata: Value,
+    pub(crate) color: Value,
     /// The newest `stream/start` of each role.
     streams: BTreeMap<String, Value>,
     /// By message id: time and content of each.
@@ -31,7 +31,12 @@ struct Screen {
 }
 
 impl Screen {
-    async fn join(url: &str) -> Result<Self> {
+    pub(crate) async fn join(url: &str) -> Result<Self> {
+        Self::join_at(url, 30).await
+    }
+
+    /// One that gets so many figures of a kind in a second at most.
+    pub(crate) async fn join_at(url: &str, rate_max: u32) -> Result<Self> {
         let (mut socket, _) = timeout(REPLY_LIMIT, connect_async(url)).await??;
         let player = json!({
             "supported_formats": [{"codec": "pcm", "channels": 2, "sample_rate": 48_000, "bit_depth": 16}],
@@ -52,7 +57,7 @@ impl Screen {
             "visualizer@v1_support": {
                 "types": ["loudness", "f_peak", "spectrum", "beat", "peak"],
                 "buffer_capacity": 100_000,
-                "rate_max": 30,
+                "rate_max": rate_max,
                 "spectrum": {"n_disp_bins": 16, "scale": "mel", "f_min": 40, "f_max": 16_000},
             },
         }});
@@ -71,7 +76,11 @@ impl Screen {
     }
 
     /// Takes what comes until all of it together is what is waited for.
-    async fn until(&mut self, what: &str, is_there: impl Fn(&Self) -> bool) -> Result<()> {
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        is_there: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
         let taking = async {
             while !is_there(self) {
                 match self.socket.next().await.context("the connection ended")?? {
@@ -111,16 +120,17 @@ impl Screen {
         }
     }
 
-    fn got(&self, id: u8) -> &[(i64, Vec<u8>)] {
+    /// Time and content of all that came with that id.
+    pub(crate) fn got(&self, id: u8) -> &[(i64, Vec<u8>)] {
         self.binary.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// The newest picture of a channel, if it shows one.
-    fn picture(&self, channel: u8) -> Option<&(i64, Vec<u8>)> {
+    pub(crate) fn picture(&self, channel: u8) -> Option<&(i64, Vec<u8>)> {
         self.got(8 + channel).last().filter(|(_, image)| !image.is_empty())
     }
 
-    fn has_all_of_the_picture(&self) -> bool {
+    pub(crate) fn has_all_of_the_picture(&self) -> bool {
         self.picture(0).is_some()
             && self.picture(1).is_some()
             && self.color["primary"].is_array()

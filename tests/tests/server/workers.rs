@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::client::{Client, Hello};
+use e2e::http::request;
 use e2e::process::{ServerProcess, children};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
+use crate::edges::whole_picture;
+use crate::roles::Screen;
 use crate::{Party, fixture, listeners, until};
 
 /// What is promised for anything that concerns a dead worker.
@@ -76,6 +80,41 @@ async fn workers_share_a_port_and_a_dead_one_is_replaced() -> Result<()> {
     timeout(SOON, counted).await.context("counted wrongly")??;
     until(2, || async { Ok(children(coordinator)?.len()) }).await?;
     ensure!(!children(coordinator)?.contains(&victim), "the dead one is still there");
+    Ok(())
+}
+
+/// The coordinator makes it, and whichever worker a page reaches has it.
+#[tokio::test]
+async fn a_page_of_a_worker_has_the_picture() -> Result<()> {
+    let source = fixture("picture.flac");
+    let source = source.to_str().context("a path")?;
+    let server = ServerProcess::start(&["--source", source, "--workers", "2"]).await?;
+    let mut screen = Screen::join(&server.socket_url()).await?;
+    screen.until("picture", Screen::has_all_of_the_picture).await?;
+    // The system chooses a worker for each request: 2^-7 that the same is chosen for all.
+    for _ in 0..8 {
+        whole_picture(&screen, &server).await?;
+    }
+    Ok(())
+}
+
+/// The list of players is whole, whichever worker is asked.
+#[tokio::test]
+async fn a_worker_knows_the_players_of_the_others() -> Result<()> {
+    const LISTENERS: usize = 8;
+    let party =
+        Party::start(61_987, &["--workers", "2", "--host-key", "the-hosts-own-key"]).await?;
+    let mut inside = Vec::new();
+    for number in 0..LISTENERS {
+        let hello = Hello::pcm16(&number.to_string());
+        inside.push(Client::listen(&party.url(), &hello, 250).await?);
+    }
+    let key = ("Authorization", "Bearer the-hosts-own-key");
+    for _ in 0..3 {
+        let answer = request(party.server.port(), "GET /api/players", &[key]).await?;
+        let told: Value = serde_json::from_str(&answer.text()?)?;
+        assert_eq!(told["players"].as_array().map(Vec::len), Some(LISTENERS), "{told}");
+    }
     Ok(())
 }
 

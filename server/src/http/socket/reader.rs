@@ -44,18 +44,18 @@ struct Seat {
     /// Another connection has taken the place.
     replaced: oneshot::Receiver<()>,
     app: Arc<App>,
-    /// Whether it looks at the players.
-    watches: bool,
+    /// Whether it looks at the list of players.
+    looks: bool,
 }
 
 impl Seat {
     fn take(app: &Arc<App>, client: &Client) -> Self {
         let (registration, replaced) = app.roster.register(&client.id, client.listens());
-        let watches = client.watches();
-        if watches {
+        let looks = client.sees_players();
+        if looks {
             app.hub.update_players(|players| ((), players.watch(true)));
         }
-        Self { registration, replaced, app: Arc::clone(app), watches }
+        Self { registration, replaced, app: Arc::clone(app), looks }
     }
 
     /// Its player tells how it is set. Who looks at the players sees it when it looks next.
@@ -73,7 +73,7 @@ impl Drop for Seat {
         let (id, number) = self.registration.name();
         self.app.hub.update_players(|players| {
             players.leave(id, number);
-            ((), self.watches && players.watch(false))
+            ((), self.looks && players.watch(false))
         });
     }
 }

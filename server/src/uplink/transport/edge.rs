@@ -20,10 +20,12 @@ use super::{UplinkError, close, jitter, told};
 use crate::host_clock;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
+use crate::uplink::figures::{SHEET_BYTES_MAX, Sheet, SheetHeader};
 use crate::uplink::follower::{Fetched, Follower, Output, Wanted};
 use crate::uplink::reassembly::Raw;
 use crate::uplink::wire::{
-    self, Answer, ChunkHeader, Fetch, Refusal, Report, State, TimeReply, TimeRequest,
+    self, Answer, CallMessage, ChunkHeader, Fetch, PIECE_BYTES, PictureRequest, Refusal, Report,
+    State, TimeReply, TimeRequest,
 };
 
 /// What came and was not looked at yet: all chunks that can be ahead, of all formats. When full, the newest is dropped:
@@ -49,6 +51,9 @@ enum Event {
     Chunk(Raw),
     Fetched(Fetched),
     Time(ClientTime, TimeReply),
+    Piece(PictureRequest, Bytes),
+    Figures(Sheet),
+    Call(CallMessage),
     OriginGone,
 }
 
@@ -116,10 +121,11 @@ struct Edge {
     /// Carries questions for the time.
     time: Publisher<'static>,
     chunks: [Option<Subscriber<()>>; WireFormat::ALL.len()],
+    figures: Option<Subscriber<()>>,
     /// What the origin said when it refused this edge.
     refused: Option<String>,
     /// Undeclared when they are dropped.
-    _declared: ([Subscriber<()>; 3], LivelinessToken),
+    _declared: ([Subscriber<()>; 4], LivelinessToken),
 }
 
 impl Edge {
@@ -133,6 +139,16 @@ impl Edge {
                 if let Ok(state) = wire::decode(&sample.payload().to_bytes()) {
                     // See [`EVENTS_MAX`], here and below.
                     let _ = hand_in.try_send(Event::State(state));
+                }
+            })
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let hand_in = events.clone();
+        let calls = session
+            .declare_subscriber(meeting.key("call"))
+            .callback(move |sample: Sample| {
+                if let Ok(message) = wire::decode(&sample.payload().to_bytes()) {
+                    let _ = hand_in.try_send(Event::Call(message));
                 }
             })
             .await
@@ -179,8 +195,9 @@ impl Edge {
             events: events.clone(),
             time: time_asking,
             chunks: Default::default(),
+            figures: None,
             refused: None,
-            _declared: ([state, time, origin], token),
+            _declared: ([state, calls, time, origin], token),
         })
     }
 
@@ -197,7 +214,7 @@ impl Edge {
         loop {
             follower.handle_wanted(host_clock::now(), wanted(venue));
             follower.handle_timeout(host_clock::now(), &venue.hub);
-            self.pass_requests(venue);
+            self.pass_commands(venue);
             venue.demand.set_elsewhere(follower.elsewhere() as usize);
             let until = loop {
                 match follower.poll_output() {
@@ -233,6 +250,13 @@ impl Edge {
             Event::Chunk(raw) => follower.handle_chunk(now, raw, &venue.hub),
             Event::Fetched(fetched) => follower.handle_fetched(now, fetched, &venue.hub),
             Event::Time(arrived, reply) => follower.handle_time_reply(arrived, reply),
+            Event::Figures(sheet) => follower.handle_figures(now, &sheet, &venue.hub),
+            Event::Call(message) => follower.handle_call(&message, &venue.hub),
+            Event::Piece(request, piece) => {
+                if let Some(jpeg) = follower.handle_piece(now, request, &piece) {
+                    venue.darkroom.borrow(request.id, jpeg);
+                }
+            }
             Event::OriginGone => follower.handle_gone(now, &venue.hub),
             Event::Refused(reason) => {
                 if self.refused.as_ref() != Some(&reason) {
@@ -248,6 +272,12 @@ impl Edge {
             Output::Time(request) => self.ask_time(request, follower),
             Output::Report(report) => self.report(&report),
             Output::Fetch(format, fetch) => self.fetch(format, fetch),
+            Output::Figures(true) => self.subscribe_figures(),
+            Output::Figures(false) => {
+                self.figures = None;
+                Ok(())
+            }
+            Output::Picture(request) => self.ask_piece(request),
             Output::Subscribe(format, true) => self.subscribe(format),
             Output::Subscribe(format, false) => {
                 self.chunks[format as usize] = None;
@@ -257,12 +287,12 @@ impl Edge {
         }
     }
 
-    /// Passes on what people ask of the source, which is at the origin.
-    fn pass_requests(&self, venue: &Venue) {
-        while let Some(request) = venue.control.take() {
+    /// Passes on what people ask of the source, which is at the origin, and of players, which may be anywhere.
+    fn pass_commands(&self, venue: &Venue) {
+        while let Some(command) = venue.control.take() {
             let put = self
                 .session
-                .put(self.meeting.key(&format!("request/{}", self.id)), wire::encode(&request))
+                .put(self.meeting.key(&format!("command/{}", self.id)), wire::encode(&command))
                 .priority(Priority::InteractiveHigh)
                 .congestion_control(CongestionControl::Block)
                 .express(true)
@@ -339,6 +369,26 @@ impl Edge {
             .wait()
     }
 
+    fn ask_piece(&self, request: PictureRequest) -> zenoh::Result<()> {
+        let events = self.events.clone();
+        let callback = move |reply: Reply| {
+            let Ok(sample) = reply.result() else { return };
+            if sample.payload().len() <= PIECE_BYTES {
+                let piece = Bytes::copy_from_slice(&sample.payload().to_bytes());
+                let _ = events.try_send(Event::Piece(request, piece));
+            }
+        };
+        self.session
+            .get(self.meeting.key("picture"))
+            .payload(wire::encode(&request))
+            .priority(Priority::Background)
+            .congestion_control(CongestionControl::Block)
+            .consolidation(ConsolidationMode::None)
+            .timeout(ANSWER_WITHIN)
+            .callback(callback)
+            .wait()
+    }
+
     fn subscribe(&mut self, format: WireFormat) -> zenoh::Result<()> {
         let events = self.events.clone();
         let subscriber = self
@@ -353,6 +403,29 @@ impl Edge {
         self.chunks[format as usize] = Some(subscriber);
         Ok(())
     }
+
+    fn subscribe_figures(&mut self) -> zenoh::Result<()> {
+        let events = self.events.clone();
+        let subscriber = self
+            .session
+            .declare_subscriber(self.meeting.key("figures"))
+            .callback(move |sample: Sample| {
+                if let Some(sheet) = sheet(&sample) {
+                    let _ = events.try_send(Event::Figures(sheet));
+                }
+            })
+            .wait()?;
+        self.figures = Some(subscriber);
+        Ok(())
+    }
+}
+
+/// Figures of the sound, if their size is that of some.
+fn sheet(sample: &Sample) -> Option<Sheet> {
+    let header = SheetHeader::decode(&sample.attachment()?.to_bytes())?;
+    let payload = sample.payload();
+    let is_one = payload.len() <= SHEET_BYTES_MAX;
+    is_one.then(|| Sheet { header, moments: Bytes::copy_from_slice(&payload.to_bytes()) })
 }
 
 /// A chunk of what came, if its size is that of one.
@@ -367,5 +440,7 @@ fn wanted(venue: &Venue) -> Wanted {
     Wanted {
         listeners: u32::try_from(venue.demand.here()).unwrap_or(u32::MAX),
         formats: WireFormat::ALL.map(|format| venue.demand.wants(format)),
+        figures: venue.demand.wants_figures(),
+        looks: venue.hub.stage().players.looks(),
     }
 }

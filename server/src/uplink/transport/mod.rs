@@ -5,6 +5,7 @@
 
 mod config;
 mod edge;
+mod figures;
 mod origin;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

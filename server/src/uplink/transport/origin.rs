@@ -1,5 +1,6 @@
 //! An origin over Zenoh: answers, pushes state and chunks.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use protocol::message::ServerTimeReply;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
+use zenoh::bytes::ZBytes;
 use zenoh::liveliness::LivelinessToken;
 use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::qos::{CongestionControl, Priority};
@@ -16,8 +18,9 @@ use zenoh::sample::{Sample, SampleKind};
 use zenoh::{Session, Wait};
 
 use super::config::Meeting;
+use super::figures::Figures;
 use super::{UplinkError, close, random, told};
-use crate::control::Request;
+use crate::control::{self, Command};
 use crate::fanout::ring::Cursor;
 use crate::pipeline::encoder::WireFormat;
 use crate::studio::Venue;
@@ -36,7 +39,9 @@ pub(super) struct Origin {
     session: Session,
     questions: mpsc::Receiver<Question>,
     lanes: Vec<Lane>,
+    figures: Figures,
     state: Publisher<'static>,
+    calls: Publisher<'static>,
     /// Undeclared when they are dropped.
     _declared: (Vec<Queryable<()>>, [Subscriber<()>; 3], LivelinessToken),
 }
@@ -77,6 +82,14 @@ impl Shared {
         self.venue.metrics.edges.set(i64::try_from(edges).unwrap_or(i64::MAX));
         self.venue.demand.set_elsewhere(usize::try_from(listeners).unwrap_or(usize::MAX));
     }
+
+    /// Brings what is known here of the players of edges up to date.
+    fn gather_players(&self) {
+        let hub = &self.venue.hub;
+        let looks = hub.stage().players.looks();
+        let roll = self.origin().players(looks);
+        hub.update_players(|players| ((), players.hear(roll)));
+    }
 }
 
 impl Origin {
@@ -87,18 +100,27 @@ impl Origin {
         let shared = Arc::new(Shared { venue, origin });
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let time = declare_time(&session, meeting, &shared).await?;
-        let requests = declare_requests(&session, meeting, &shared).await?;
+        let commands = declare_commands(&session, meeting, &shared).await?;
         let mut queryables = vec![declare_report(&session, meeting, ask.clone()).await?];
         let mut lanes = Vec::new();
         let fetches = start_fetching(&shared)?;
+        queryables.push(declare_picture(&session, meeting, fetches.clone()).await?);
         for format in WireFormat::ALL {
             lanes.push(Lane::declare(&session, meeting, format).await?);
             queryables.push(declare_fetch(&session, meeting, format, fetches.clone()).await?);
         }
+        let figures = Figures::declare(&session, meeting, &shared.venue).await?;
         let state = session
             .declare_publisher(meeting.key("state"))
             .congestion_control(CongestionControl::Block)
             .priority(Priority::InteractiveHigh)
+            .await
+            .map_err(UplinkError::zenoh)?;
+        let calls = session
+            .declare_publisher(meeting.key("call"))
+            .congestion_control(CongestionControl::Block)
+            .priority(Priority::InteractiveHigh)
+            .express(true)
             .await
             .map_err(UplinkError::zenoh)?;
         let edges = session
@@ -125,8 +147,10 @@ impl Origin {
             session,
             questions,
             lanes,
+            figures,
             state,
-            _declared: (queryables, [time, requests, edges], token),
+            calls,
+            _declared: (queryables, [time, commands, edges], token),
         })
     }
 
@@ -141,14 +165,20 @@ impl Origin {
             tokio::select! {
                 () = told(&mut stop) => break,
                 Some(question) = self.questions.recv() => self.answer(question),
-                Ok(()) = changes.changed() => self.push_state(),
+                Ok(()) = changes.changed() => {
+                    self.push_calls();
+                    self.push_state();
+                }
                 Ok(()) = chunks.changed() => {
                     let shared = &self.shared;
                     self.lanes.iter_mut().for_each(|lane| lane.push_chunks(shared));
+                    self.push_figures();
                 }
                 _ = look.tick() => {
                     self.shared.origin().handle_timeout(self.shared.venue.clock.now());
                     self.shared.count();
+                    self.shared.gather_players();
+                    self.push_figures();
                 }
             }
         }
@@ -167,8 +197,7 @@ impl Origin {
 
     fn answer_report(&self, query: &Query) {
         let id = query.key_expr().as_str().rsplit('/').next().unwrap_or_default().to_owned();
-        let payload = query.payload().map(zenoh::bytes::ZBytes::to_bytes).unwrap_or_default();
-        let report: Report = match wire::decode_versioned(&payload) {
+        let report: Report = match wire::decode_versioned(&content(query)) {
             Ok(report) => report,
             Err(error) => {
                 if self.shared.origin().note_refusal(&id) {
@@ -183,21 +212,39 @@ impl Origin {
         let answer = {
             let stage = hub.stage();
             let present = Present { now: clock.now(), here: demand.here(), stage: &stage };
-            self.shared.origin().handle_report(&id, &report, present)
+            self.shared.origin().handle_report(&id, report, present)
         };
         self.shared.count();
         let _ = query.reply(query.key_expr(), wire::encode(&answer)).wait();
     }
 
+    fn push_figures(&mut self) {
+        let instance = self.shared.origin().instance();
+        self.figures.push(&self.shared.venue, instance);
+    }
+
     fn push_state(&self) {
         let state = {
             let stage = self.shared.venue.hub.stage();
-            let mut origin = self.shared.origin();
-            origin.handle_change();
-            origin.state(&stage)
+            self.shared.origin().handle_change(&stage)
         };
+        let Some(state) = state else { return };
         if let Err(error) = self.state.put(wire::encode(&state)).wait() {
             tracing::debug!(%error, "state not sent");
+        }
+    }
+
+    /// Tells edges what players are asked for.
+    fn push_calls(&self) {
+        let Venue { hub, clock, .. } = &self.shared.venue;
+        if !hub.stage().players.has_calls() {
+            return;
+        }
+        for call in hub.update_players(|players| (players.take_calls(), false)) {
+            let message = self.shared.origin().call(clock.now(), call);
+            if let Err(error) = self.calls.put(wire::encode(&message)).wait() {
+                tracing::warn!(%error, "edges were not told what players are asked for");
+            }
         }
     }
 }
@@ -283,22 +330,32 @@ async fn declare_time(
     subscriber.await.map_err(UplinkError::zenoh)
 }
 
-/// Takes what people at edges ask of the source. Who may ask for it was looked at there.
-async fn declare_requests(
+/// Takes what people at edges ask of the source and of players. Who may ask for it was looked at there.
+async fn declare_commands(
     session: &Session,
     meeting: &Meeting,
     shared: &Arc<Shared>,
 ) -> Result<Subscriber<()>, UplinkError> {
     let shared = Arc::clone(shared);
     let callback = move |sample: Sample| {
-        let Ok(request) = wire::decode::<Request>(&sample.payload().to_bytes()) else { return };
+        let Ok(command) = wire::decode::<Command>(&sample.payload().to_bytes()) else { return };
         let Venue { hub, control, demand, clock, .. } = &shared.venue;
-        match control.ask(request, &hub.stage().group.view(clock.now())) {
-            Ok(()) => demand.poke(),
-            Err(denied) => tracing::debug!(%denied, "asked at an edge"),
+        let done = match command {
+            Command::Source(request) => {
+                let asked = control.ask(request, &hub.stage().group.view(clock.now()));
+                asked.map(|()| demand.poke())
+            }
+            command => hub.update_players(|players| {
+                let done = control::set_players(players, &command);
+                let is_news = done.is_ok();
+                (done, is_news)
+            }),
+        };
+        if let Err(denied) = done {
+            tracing::debug!(%denied, "asked at an edge");
         }
     };
-    let subscriber = session.declare_subscriber(meeting.key("request/*")).callback(callback);
+    let subscriber = session.declare_subscriber(meeting.key("command/*")).callback(callback);
     subscriber.await.map_err(UplinkError::zenoh)
 }
 
@@ -315,7 +372,11 @@ async fn declare_report(
     queryable.await.map_err(UplinkError::zenoh)
 }
 
-type FetchQuestion = (WireFormat, Query);
+/// A question for something large.
+enum FetchQuestion {
+    Chunks(WireFormat, Query),
+    Picture(Query),
+}
 
 async fn declare_fetch(
     session: &Session,
@@ -325,10 +386,23 @@ async fn declare_fetch(
 ) -> Result<Queryable<()>, UplinkError> {
     let callback = move |query| {
         // When full, the edge asks again.
-        let _ = fetches.try_send((format, query));
+        let _ = fetches.try_send(FetchQuestion::Chunks(format, query));
     };
     let key = meeting.key(&format!("fetch/{}", format.name()));
     session.declare_queryable(key).callback(callback).await.map_err(UplinkError::zenoh)
+}
+
+async fn declare_picture(
+    session: &Session,
+    meeting: &Meeting,
+    fetches: mpsc::Sender<FetchQuestion>,
+) -> Result<Queryable<()>, UplinkError> {
+    let callback = move |query| {
+        // When full, the edge asks again.
+        let _ = fetches.try_send(FetchQuestion::Picture(query));
+    };
+    let queryable = session.declare_queryable(meeting.key("picture")).callback(callback);
+    queryable.await.map_err(UplinkError::zenoh)
 }
 
 /// Starts the thread that sends what edges fetch: it may have to wait for one of them, and nobody else shall.
@@ -337,23 +411,38 @@ fn start_fetching(shared: &Arc<Shared>) -> Result<mpsc::Sender<FetchQuestion>, U
     let shared = Arc::clone(shared);
     // Ends when nobody can ask any more.
     thread::Builder::new().name("uplink-fetch".to_owned()).spawn(move || {
-        'questions: while let Some((format, query)) = questions.blocking_recv() {
-            let payload = query.payload().map(zenoh::bytes::ZBytes::to_bytes).unwrap_or_default();
-            let Ok(fetch) = wire::decode::<Fetch>(&payload) else { continue };
-            let chunks = {
-                let stage = shared.venue.hub.stage();
-                shared.origin().fetch(&fetch, format, &stage)
+        while let Some(question) = questions.blocking_recv() {
+            // An error says that the edge is gone. Otherwise it asks again.
+            let _ = match question {
+                FetchQuestion::Chunks(format, query) => answer_fetch(&shared, format, &query),
+                FetchQuestion::Picture(query) => answer_picture(&shared, &query),
             };
-            for numbered in chunks {
-                let message = numbered.chunk.message(format);
-                let header = numbered.header.encode();
-                if query.reply(query.key_expr(), message).attachment(header).wait().is_err() {
-                    continue 'questions;
-                }
-            }
-            // Nothing after chunks says that these were all.
-            let _ = query.reply(query.key_expr(), Vec::new()).wait();
         }
     })?;
     Ok(ask)
+}
+
+fn answer_fetch(shared: &Shared, format: WireFormat, query: &Query) -> zenoh::Result<()> {
+    let fetch: Fetch = wire::decode(&content(query))?;
+    let chunks = {
+        let stage = shared.venue.hub.stage();
+        shared.origin().fetch(&fetch, format, &stage)
+    };
+    for numbered in chunks {
+        let message = numbered.chunk.message(format);
+        let header = numbered.header.encode();
+        query.reply(query.key_expr(), message).attachment(header).wait()?;
+    }
+    // Nothing after chunks says that these were all.
+    query.reply(query.key_expr(), Vec::new()).wait()
+}
+
+fn answer_picture(shared: &Shared, query: &Query) -> zenoh::Result<()> {
+    let request = wire::decode(&content(query))?;
+    let piece = origin::piece(request, &shared.venue.hub.stage());
+    query.reply(query.key_expr(), piece).wait()
+}
+
+fn content(query: &Query) -> Cow<'_, [u8]> {
+    query.payload().map(ZBytes::to_bytes).unwrap_or_default()
 }
