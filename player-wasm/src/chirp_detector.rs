@@ -1,0 +1,219 @@
+//! Finds chirps in a recording, and says when each was heard, to a small part of a frame.
+//!
+//! What is recorded is mixed down to the band of the chirps and thinned out, and compared with both sweeps at every
+//! place (a matched filter). Of every period the loudest place of each sweep counts if it stands out from the noise,
+//! or rather the first strong one before it: sound that came over a wall may be louder, but not earlier.
+//!
+//! Pure; works on blocks as they come. No place of the recording is kept for longer than two periods.
+//!
+//! Source: matched filter and pulse compression of linear sweeps, as in radar; the weighting that keeps what is beside
+//! a peak low is a Hann window.
+
+use std::f64::consts::{PI, TAU};
+
+use crate::chirp::{CENTRE_HZ, LENGTH_S, PERIOD_S, SLOPE};
+
+/// Places looked at in a second, about: enough for a band of 3.5 kHz and the slopes of the filter.
+const PLACES_PER_S: f64 = 8_000.0;
+/// A peak this many times above the median of its period is a chirp. Of noise alone, the largest place in a period is 3.5
+/// times above the median.
+const STANDS_OUT: f32 = 6.0;
+/// The direct sound is at least this part of what comes later by other ways.
+const DIRECT_MIN: f32 = 0.5;
+/// Sound that comes by other ways is later by up to this, seconds: 5 m.
+const DETOUR_S: f64 = 0.015;
+/// The louder sweep leaves a trace in the comparison with the other one, for this long before and after, seconds.
+const TRACE_S: f64 = LENGTH_S + 0.016;
+/// A period is looked at from this long before the chirp that it begins with, seconds.
+const MARGIN_S: f64 = 0.05;
+
+/// When the chirps of one period were heard, seconds since the beginning of the recording: the middle of each, up and
+/// down.
+pub type Arrivals = [Option<f64>; 2];
+
+/// Complex number.
+type Phasor = [f32; 2];
+
+/// Looks for both sweeps in one recording.
+#[derive(Debug)]
+pub struct ChirpDetector {
+    /// Frames of the recording for a place.
+    step: usize,
+    places_per_s: f64,
+    /// Turns of the mixer at the next frame, and for each frame.
+    turns: [f64; 2],
+    low_pass: Vec<f32>,
+    mixed: Vec<Phasor>,
+    sweep: Vec<Phasor>,
+    thinned: Vec<Phasor>,
+    /// How much the recording is like each sweep, from place `first` on.
+    likeness: [Vec<f32>; 2],
+    first: usize,
+    /// Where the period begins that is looked at next.
+    begin: usize,
+}
+
+impl ChirpDetector {
+    /// For a recording of `rate_hz`; below 12 kHz nothing will be found in it.
+    #[must_use]
+    pub fn new(rate_hz: u32) -> Self {
+        let rate_hz = f64::from(rate_hz.max(1));
+        let step = (rate_hz / PLACES_PER_S).round().max(1.0);
+        let places_per_s = rate_hz / step;
+        let taps = 8 * step as usize + 1;
+        // Half of the band's edge passes in full; what would fold back into the band is stopped.
+        let low_pass = (0..taps).map(|i| {
+            let x = PI * (i as f64 - (taps / 2) as f64) / step;
+            let sinc = if x == 0.0 { 1.0 } else { x.sin() / x };
+            (sinc * hann(i, taps) / step) as f32
+        });
+        let length = (LENGTH_S * places_per_s) as usize;
+        let sweep = (0..length).map(|i| {
+            let s = (i as f64 - (length - 1) as f64 / 2.0) / places_per_s;
+            let (sin, cos) = (PI * SLOPE * s * s).sin_cos();
+            [cos, sin].map(|part| (part * hann(i, length)) as f32)
+        });
+        Self {
+            step: step as usize,
+            places_per_s,
+            turns: [0.0, (CENTRE_HZ / rate_hz).fract()],
+            low_pass: low_pass.collect(),
+            mixed: Vec::new(),
+            sweep: sweep.collect(),
+            thinned: Vec::new(),
+            likeness: [Vec::new(), Vec::new()],
+            first: 0,
+            begin: 0,
+        }
+    }
+
+    /// Takes the next block of the recording. Call [`Self::next_period`] afterwards until there is none.
+    pub fn hear(&mut self, samples: &[f32]) {
+        let [turns, turns_each] = &mut self.turns;
+        for sample in samples {
+            let (sin, cos) = (TAU * *turns).sin_cos();
+            self.mixed.push([sample * cos as f32, -sample * sin as f32]);
+            *turns = (*turns + *turns_each).fract();
+        }
+        let mut at = 0;
+        while let Some(window) = self.mixed.get(at..at + self.low_pass.len()) {
+            let sum = window.iter().zip(&self.low_pass).fold([0.0; 2], |sum, (sample, tap)| {
+                [sum[0] + sample[0] * tap, sum[1] + sample[1] * tap]
+            });
+            self.thinned.push(sum);
+            at += self.step;
+        }
+        self.mixed.drain(..at);
+        let places = (self.thinned.len() + 1).saturating_sub(self.sweep.len());
+        for at in 0..places {
+            let [up, down] = self.likeness_at(at);
+            self.likeness[0].push(up);
+            self.likeness[1].push(down);
+        }
+        self.thinned.drain(..places);
+    }
+
+    /// How much the recording from a place on is like each sweep. One is the other's mirror image, so that both are made
+    /// of the same four products.
+    fn likeness_at(&self, at: usize) -> [f32; 2] {
+        let [mut aa, mut ab, mut ba, mut bb] = [0.0_f32; 4];
+        for ([a, b], [c, d]) in self.thinned[at..].iter().zip(&self.sweep) {
+            aa += a * c;
+            bb += b * d;
+            ab += a * d;
+            ba += b * c;
+        }
+        [(aa + bb).hypot(ba - ab), (aa - bb).hypot(ba + ab)]
+    }
+
+    /// When the chirps of the next period were heard; `None` until a whole period more is there.
+    pub fn next_period(&mut self) -> Option<Arrivals> {
+        let [period, margin] = [PERIOD_S, MARGIN_S].map(|s| (s * self.places_per_s) as usize);
+        let from = self.begin - self.first;
+        if self.likeness[0].len() < from + period + margin {
+            return None;
+        }
+        let peaks =
+            [0, 1].map(|sweep| loudest(&self.likeness[sweep][from..from + period], |_| true));
+        let louder = usize::from(peaks[1].1 > peaks[0].1);
+        let trace = (TRACE_S * self.places_per_s) as usize;
+        let loud_at = peaks[louder].0;
+        let is_clear = |at: usize| {
+            let apart = at.abs_diff(loud_at);
+            apart.min(period - apart) > trace
+        };
+        let softer = &self.likeness[1 - louder][from..from + period];
+        let mut found = peaks;
+        found[1 - louder] = loudest(softer, is_clear);
+        let arrivals = [0, 1].map(|sweep| {
+            let (at, level) = found[sweep];
+            let stands_out =
+                level > STANDS_OUT * median_of(&self.likeness[sweep][from..from + period]);
+            stands_out.then(|| self.arrival(sweep, from + at)).flatten()
+        });
+        self.go_on(arrivals, period, margin);
+        Some(arrivals)
+    }
+
+    /// When the sound was heard whose loudest place is `at`; `None` if that is no peak, but the slope of one.
+    fn arrival(&self, sweep: usize, at: usize) -> Option<f64> {
+        let likeness = &self.likeness[sweep];
+        let is_peak = |at: &usize| {
+            let around = at.checked_sub(1).and_then(|before| likeness.get(before..before + 3));
+            around.is_some_and(|it| it[0] <= it[1] && it[1] > it[2])
+        };
+        let back = (DETOUR_S * self.places_per_s) as usize;
+        let strong = DIRECT_MIN * likeness[at];
+        let direct =
+            (at.saturating_sub(back)..=at).filter(|at| likeness[*at] >= strong).find(is_peak)?;
+        // A parabola through the logarithms, for the top of such a peak is a bell.
+        let [before, top, after] = [direct - 1, direct, direct + 1].map(|at| likeness[at].ln());
+        let bend = before - 2.0 * top + after;
+        let beside = if bend < 0.0 { f64::from((before - after) / (2.0 * bend)) } else { 0.0 };
+        let place = (self.first + direct) as f64 + beside + (self.sweep.len() - 1) as f64 / 2.0;
+        let in_frames = place * self.step as f64 + (self.low_pass.len() / 2) as f64;
+        Some(in_frames / (self.places_per_s * self.step as f64))
+    }
+
+    /// Begins the next period right before a chirp, and forgets what is not needed for it.
+    fn go_on(&mut self, arrivals: Arrivals, period: usize, margin: usize) {
+        let straight_on = self.begin + period;
+        let half = self.sweep.len() / 2;
+        let begins = arrivals
+            .into_iter()
+            .flatten()
+            .map(|s| ((s * self.places_per_s) as usize + period).saturating_sub(half + margin));
+        // Of two, the one that disturbs least: it is the one that this period began with.
+        let nearest = begins.min_by_key(|begin| begin.abs_diff(straight_on));
+        self.begin = nearest.unwrap_or(straight_on).max(self.begin + period / 2);
+        let kept_from = (self.begin - margin).max(self.first);
+        let gone = (kept_from - self.first).min(self.likeness[0].len());
+        for likeness in &mut self.likeness {
+            likeness.drain(..gone);
+        }
+        self.first += gone;
+    }
+}
+
+/// Place and level of the loudest of `likeness` that is `eligible`.
+fn loudest(likeness: &[f32], eligible: impl Fn(usize) -> bool) -> (usize, f32) {
+    let mut best = (0, 0.0);
+    for (at, level) in likeness.iter().enumerate() {
+        if *level > best.1 && eligible(at) {
+            best = (at, *level);
+        }
+    }
+    best
+}
+
+/// The level in the middle: a few loud places do not move it. Of every sixteenth, which are hundreds.
+fn median_of(likeness: &[f32]) -> f32 {
+    let mut some: Vec<f32> = likeness.iter().step_by(16).copied().collect();
+    some.sort_by(f32::total_cmp);
+    some.get(some.len() / 2).copied().unwrap_or_default()
+}
+
+/// A Hann window of `length`, without its zeros.
+fn hann(i: usize, length: usize) -> f64 {
+    (PI * (i as f64 + 0.5) / length as f64).sin().powi(2)
+}
