@@ -304,7 +304,7 @@ impl Seat {
                 Output::Play(block) => self.speaker.play(true_us, &block),
                 Output::Clear => self.speaker.clear(true_us),
                 Output::Event(Event::State(state)) => self.states.push(state),
-                Output::Gain(_) | Output::Event(_) => {}
+                Output::Gain(_) | Output::Microphone(_) | Output::Event(_) => {}
                 Output::Timeout(at) => {
                     // A timer fires late, never early.
                     let due_us = self.clock.when(at.as_micros() as f64 + 1.0);
