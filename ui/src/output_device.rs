@@ -18,21 +18,22 @@ pub(crate) fn watch(tell: impl Fn(String) + Clone + 'static) {
     let Some(devices) = devices() else {
         return;
     };
-    let look = {
-        let devices = devices.clone();
-        move || {
-            let (devices, tell) = (devices.clone(), tell.clone());
-            spawn_local(async move {
-                if let Some(name) = name_of_default(&devices).await {
-                    tell(name);
-                }
-            });
-        }
-    };
-    look();
+    look(tell.clone());
     // Lives as long as the page.
-    let on_change = Closure::<dyn Fn()>::new(look).into_js_value();
+    let on_change = Closure::<dyn Fn()>::new(move || look(tell.clone())).into_js_value();
     devices.set_ondevicechange(Some(on_change.unchecked_ref()));
+}
+
+/// Calls `tell` with the name of the output that the system uses by default, once, if the browser tells it.
+pub(crate) fn look(tell: impl FnOnce(String) + 'static) {
+    let Some(devices) = devices() else {
+        return;
+    };
+    spawn_local(async move {
+        if let Some(name) = name_of_default(&devices).await {
+            tell(name);
+        }
+    });
 }
 
 /// Pages that came over plain http have none.

@@ -139,13 +139,12 @@ impl Line {
         granted: Granted,
         on_heard: &Rc<dyn Fn(Heard)>,
     ) -> Result<Self, JsValue> {
-        let node = match new_node(context) {
+        let node = if let Ok(node) = new_node(context) {
             // The script is there since the last time: it must not come twice.
-            Ok(node) => node,
-            Err(_) => {
-                load_script(context, SCRIPT).await?;
-                new_node(context)?
-            }
+            node
+        } else {
+            load_script(context, SCRIPT).await?;
+            new_node(context)?
         };
         let tell = Rc::clone(on_heard);
         let on_block = Closure::<dyn Fn(MessageEvent)>::new(move |message: MessageEvent| {

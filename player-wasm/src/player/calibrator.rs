@@ -65,6 +65,14 @@ pub enum Calibration {
     Refused(Refusal),
 }
 
+impl Calibration {
+    /// Whether the microphone is asked for or listened to.
+    #[must_use]
+    pub const fn records(self) -> bool {
+        matches!(self, Self::Asking | Self::Measuring { .. })
+    }
+}
+
 /// Why a calibration came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -113,16 +121,12 @@ impl Calibrator {
             _ => None,
         }
     }
-
-    fn records(&self) -> bool {
-        matches!(self.stage, Calibration::Asking | Calibration::Measuring { .. })
-    }
 }
 
 impl Player {
     /// Takes what the microphone heard: mono, in order, without a gap.
     pub fn handle_microphone(&mut self, now: ClientTime, rate_hz: u32, samples: &[f32]) {
-        if !self.calibrator.records() {
+        if !self.calibrator.stage.records() {
             return;
         }
         if self.calibrator.stage == Calibration::Asking {
@@ -148,7 +152,7 @@ impl Player {
 
     /// There is no microphone, or no longer.
     pub fn handle_microphone_trouble(&mut self, now: ClientTime, trouble: MicrophoneTrouble) {
-        if self.calibrator.records() {
+        if self.calibrator.stage.records() {
             self.refuse_calibration(Refusal::Microphone(trouble));
             self.top_up(now);
         }
@@ -235,11 +239,11 @@ impl Player {
 
     /// Goes to a stage, asks for the microphone or lets go of it, and tells the page what changed.
     fn enter_calibration(&mut self, stage: Calibration, until: Option<ClientTime>) {
-        let recorded = self.calibrator.records();
+        let recorded = self.calibrator.stage.records();
         let is_news = self.calibrator.stage != stage;
         self.calibrator.stage = stage;
         self.calibrator.until = until;
-        let records = self.calibrator.records();
+        let records = self.calibrator.stage.records();
         if !records || stage == Calibration::Asking {
             self.calibrator.measurement = None;
         }
@@ -416,7 +420,7 @@ mod tests {
         wish(&mut player, CalibrationWish::Measure);
         for ms in (200..30_300).step_by(100) {
             assert_eq!(player.config.delay_ms, 10);
-            player.handle_microphone(at(ms), 48_000, &[0.0; 4_800]);
+            player.handle_microphone(at(ms), 48_000, &[0.0; 4_000]);
         }
         let told = told(&mut player);
         let nothing = refused(Refusal::Doubt(Doubt::NothingHeard));
@@ -435,11 +439,14 @@ mod tests {
         assert_eq!(player.config.delay_ms, 4_800);
     }
 
+    /// What ends a measurement, and what the page is told then.
+    type End = (fn(&mut Player), Output);
+
     #[test]
     fn every_end_lets_go_of_the_microphone() {
         let lost = Refusal::Microphone(MicrophoneTrouble::Lost);
         let no_answer = Refusal::Microphone(MicrophoneTrouble::NoAnswer);
-        let cases: [(fn(&mut Player), Output); 7] = [
+        let cases: [End; 7] = [
             (|player| wish(player, CalibrationWish::End), stage(Calibration::Off)),
             (|player| wish(player, CalibrationWish::PlayAlong), stage(Calibration::PlayingAlong)),
             (|player| player.command(at(300), Command::Stop), stage(Calibration::Off)),

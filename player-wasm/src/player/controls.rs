@@ -49,8 +49,10 @@ impl Player {
 
     /// Moves the sound: the scheduler finds it in the wrong place and puts it right.
     pub(super) fn set_delay(&mut self, ms: i16) {
-        self.config.delay_ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
-        self.forget_calibration();
+        let ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
+        if std::mem::replace(&mut self.config.delay_ms, ms) != ms {
+            self.forget_calibration();
+        }
         if let Some(stream) = &mut self.stream {
             stream.expect_jump();
         }
