@@ -65,9 +65,7 @@ impl Measurement {
         self.detector.hear(samples);
         while let Some(arrivals) = self.detector.next_period() {
             for (heard, arrival) in self.heard.iter_mut().zip(arrivals) {
-                // A chirp at the border of two periods is found in both.
-                let is_new = |at: &f64| heard.last().is_none_or(|last| at - last > PERIOD_S / 2.0);
-                if let Some(at) = arrival.filter(is_new) {
+                if let Some(at) = arrival {
                     if heard.len() == KEPT_MAX {
                         heard.remove(0);
                     }
@@ -160,7 +158,8 @@ mod tests {
         late_s: f64,
         /// How loud the other device and the measured one are.
         levels: [f64; 2],
-        /// Sound that comes by other ways: how much later, seconds, and how loud against the direct one.
+        /// Sound of the measured device that comes by other ways: how much later, seconds, and how loud against the
+        /// direct one.
         echoes: Vec<(f64, f64)>,
         /// Effective noise, of full scale.
         noise: f64,
@@ -218,11 +217,9 @@ mod tests {
             let one = |sweep: Sweep, late: f64| {
                 sweep.at((s - late - sweep.slot_s()).rem_euclid(PERIOD_S))
             };
-            let both = |late: f64| {
-                self.levels[0] * one(Sweep::Up, late)
-                    + self.levels[1] * one(Sweep::Down, self.late_s + late)
-            };
-            both(0.0) + self.echoes.iter().map(|(late, level)| level * both(*late)).sum::<f64>()
+            let this = |late: f64| self.levels[1] * one(Sweep::Down, self.late_s + late);
+            let echoes: f64 = self.echoes.iter().map(|(late, level)| level * this(*late)).sum();
+            self.levels[0] * one(Sweep::Up, 0.0) + this(0.0) + echoes
         }
 
         fn measured(&self, seconds: f64) -> Measurement {

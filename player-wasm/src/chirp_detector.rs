@@ -24,7 +24,7 @@ const DIRECT_MIN: f32 = 0.5;
 const DETOUR_S: f64 = 0.015;
 /// The louder sweep leaves a trace in the comparison with the other one, for this long before and after, seconds.
 const TRACE_S: f64 = LENGTH_S + 0.016;
-/// A period is looked at from this long before the chirp that it begins with, seconds.
+/// What is kept around a period, seconds, for the way back to the direct sound and the shape of a peak at its border.
 const MARGIN_S: f64 = 0.05;
 
 /// When the chirps of one period were heard, seconds since the beginning of the recording: the middle of each, up and
@@ -151,7 +151,12 @@ impl ChirpDetector {
                 level > STANDS_OUT * median_of(&self.likeness[sweep][from..from + period]);
             stands_out.then(|| self.arrival(sweep, from + at)).flatten()
         });
-        self.go_on(arrivals, period, margin);
+        self.begin += period;
+        let gone = self.begin.saturating_sub(margin) - self.first;
+        for likeness in &mut self.likeness {
+            likeness.drain(..gone);
+        }
+        self.first += gone;
         Some(arrivals)
     }
 
@@ -162,6 +167,9 @@ impl ChirpDetector {
             let around = at.checked_sub(1).and_then(|before| likeness.get(before..before + 3));
             around.is_some_and(|it| it[0] <= it[1] && it[1] > it[2])
         };
+        if !is_peak(&at) {
+            return None;
+        }
         let back = (DETOUR_S * self.places_per_s) as usize;
         let strong = DIRECT_MIN * likeness[at];
         let direct =
@@ -173,25 +181,6 @@ impl ChirpDetector {
         let place = (self.first + direct) as f64 + beside + (self.sweep.len() - 1) as f64 / 2.0;
         let in_frames = place * self.step as f64 + (self.low_pass.len() / 2) as f64;
         Some(in_frames / (self.places_per_s * self.step as f64))
-    }
-
-    /// Begins the next period right before a chirp, and forgets what is not needed for it.
-    fn go_on(&mut self, arrivals: Arrivals, period: usize, margin: usize) {
-        let straight_on = self.begin + period;
-        let half = self.sweep.len() / 2;
-        let begins = arrivals
-            .into_iter()
-            .flatten()
-            .map(|s| ((s * self.places_per_s) as usize + period).saturating_sub(half + margin));
-        // Of two, the one that disturbs least: it is the one that this period began with.
-        let nearest = begins.min_by_key(|begin| begin.abs_diff(straight_on));
-        self.begin = nearest.unwrap_or(straight_on).max(self.begin + period / 2);
-        let kept_from = (self.begin - margin).max(self.first);
-        let gone = (kept_from - self.first).min(self.likeness[0].len());
-        for likeness in &mut self.likeness {
-            likeness.drain(..gone);
-        }
-        self.first += gone;
     }
 }
 
@@ -216,4 +205,41 @@ fn median_of(likeness: &[f32]) -> f32 {
 /// A Hann window of `length`, without its zeros.
 fn hann(i: usize, length: usize) -> f64 {
     (PI * (i as f64 + 0.5) / length as f64).sin().powi(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chirp::Sweep;
+
+    #[test]
+    fn the_middle_of_a_chirp_is_when_it_is_said_to_be_heard() {
+        for (rate_hz, begin_s) in [(48_000, 0.7), (44_100, 1.234_567), (48_000, 1.999)] {
+            let mut detector = ChirpDetector::new(rate_hz);
+            let sound = |s: f64| Sweep::Up.at(s - begin_s) + Sweep::Down.at(s - begin_s - 0.4);
+            let frames = 0..5 * rate_hz;
+            let recording = frames.map(|frame| sound(f64::from(frame) / f64::from(rate_hz)) as f32);
+            detector.hear(&recording.collect::<Vec<_>>());
+            let periods: Vec<Arrivals> = std::iter::from_fn(|| detector.next_period()).collect();
+            assert_eq!(periods.len(), 2);
+            let found =
+                [0, 1].map(|sweep| periods.iter().filter_map(|it| it[sweep]).collect::<Vec<_>>());
+            for (found, begin_s) in found.iter().zip([begin_s, begin_s + 0.4]) {
+                let [at] = found[..] else { panic!("{periods:?}") };
+                assert!((at - begin_s - LENGTH_S / 2.0).abs() < 10e-6, "{at} s for {begin_s} s");
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_kept_than_is_needed() {
+        let mut detector = ChirpDetector::new(48_000);
+        for _ in 0..200 {
+            detector.hear(&[0.1; 4_000]);
+            while detector.next_period().is_some() {}
+            let kept = detector.likeness[0].len() as f64 / detector.places_per_s;
+            assert!(kept < 1.2 * PERIOD_S, "{kept} s");
+            assert!(detector.thinned.len() + detector.mixed.len() < 1_000);
+        }
+    }
 }
