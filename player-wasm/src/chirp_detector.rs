@@ -167,17 +167,18 @@ impl ChirpDetector {
             let around = at.checked_sub(1).and_then(|before| likeness.get(before..before + 3));
             around.is_some_and(|it| it[0] <= it[1] && it[1] > it[2])
         };
-        if !is_peak(&at) {
+        let back = (DETOUR_S * self.places_per_s) as usize;
+        let before = at.saturating_sub(back)..=at;
+        // At the border of a period it may be no more than the skirt of a peak on the other side.
+        if !is_peak(&at) || before.clone().any(|it| likeness[it] > likeness[at]) {
             return None;
         }
-        let back = (DETOUR_S * self.places_per_s) as usize;
         let strong = DIRECT_MIN * likeness[at];
-        let direct =
-            (at.saturating_sub(back)..=at).filter(|at| likeness[*at] >= strong).find(is_peak)?;
+        let direct = before.filter(|at| likeness[*at] >= strong).find(is_peak)?;
         // A parabola through the logarithms, for the top of such a peak is a bell.
-        let [before, top, after] = [direct - 1, direct, direct + 1].map(|at| likeness[at].ln());
-        let bend = before - 2.0 * top + after;
-        let beside = if bend < 0.0 { f64::from((before - after) / (2.0 * bend)) } else { 0.0 };
+        let [left, top, right] = [direct - 1, direct, direct + 1].map(|at| likeness[at].ln());
+        let bend = left - 2.0 * top + right;
+        let beside = if bend < 0.0 { f64::from((left - right) / (2.0 * bend)) } else { 0.0 };
         let place = (self.first + direct) as f64 + beside + (self.sweep.len() - 1) as f64 / 2.0;
         let in_frames = place * self.step as f64 + (self.low_pass.len() / 2) as f64;
         Some(in_frames / (self.places_per_s * self.step as f64))
