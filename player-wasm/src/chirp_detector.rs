@@ -11,6 +11,7 @@
 
 use std::f64::consts::{PI, TAU};
 
+use crate::calibration::median;
 use crate::chirp::{CENTRE_HZ, LENGTH_S, PERIOD_S, SLOPE};
 
 /// Places looked at in a second, about: enough for a band of 3.5 kHz and the slopes of the filter.
@@ -196,11 +197,10 @@ fn loudest(likeness: &[f32], eligible: impl Fn(usize) -> bool) -> (usize, f32) {
     best
 }
 
-/// The level in the middle: a few loud places do not move it. Of every sixteenth, which are hundreds.
+/// The level in the middle: a few loud places do not move it. Of every 64th, which are hundreds.
 fn median_of(likeness: &[f32]) -> f32 {
-    let mut some: Vec<f32> = likeness.iter().step_by(16).copied().collect();
-    some.sort_by(f32::total_cmp);
-    some.get(some.len() / 2).copied().unwrap_or_default()
+    let some: Vec<f64> = likeness.iter().step_by(64).map(|level| f64::from(*level)).collect();
+    median(&some).unwrap_or_default() as f32
 }
 
 /// A Hann window of `length`, without its zeros.

@@ -3,6 +3,8 @@
 //! Nothing on screen changes because of a click: it changes when the player says that something changed. The
 //! exceptions are volume and mute, which the page owns while nothing is playing and remembers between visits.
 
+use std::rc::Rc;
+
 use leptos::prelude::*;
 use player_wasm::browser::{Party, Settings, stats_json};
 use player_wasm::player::{
@@ -109,7 +111,7 @@ impl PlayerHandle {
                 host_link::forget(&handle.server());
             }
         });
-        output_device::watch(move |name| handle.set_output(name));
+        output_device::watch(Rc::new(move |name| handle.set_output(name)));
         handle.follow_names();
         handle
     }
@@ -188,11 +190,9 @@ impl PlayerHandle {
     /// Browsers name outputs to sites that may use the microphone: once it is there, the present output may have a name
     /// of its own, and will have it at the next visit.
     fn follow_names(self) {
-        let records =
-            Memo::new(move |_| matches!(self.calibration(), Calibration::Measuring { .. }));
         Effect::new(move |_| {
-            if records.get() {
-                output_device::look(move |name| self.name_output(name));
+            if matches!(self.calibration(), Calibration::Measuring { .. }) {
+                output_device::look(Rc::new(move |name| self.name_output(name)));
             }
         });
     }

@@ -6,7 +6,8 @@ use std::cmp::Ordering;
 
 use player_wasm::calibration::{Doubt, ROUNDS};
 use player_wasm::player::{
-    Calibration, Failure, MicrophoneTrouble, NowPlaying, Refusal, Repeat, SyncReport,
+    Calibration, CalibrationWish, Failure, MicrophoneTrouble, NowPlaying, Refusal, Repeat,
+    SyncReport,
 };
 use player_wasm::stats::{Dialect, OutputKind, State, Stats};
 
@@ -93,9 +94,35 @@ fn refusal(why: Refusal) -> &'static str {
     }
 }
 
-/// What would make a measurement undone.
-pub(crate) fn undo(before_ms: i16) -> String {
-    fill(words().calibrate_undo, &[("ms", &signed(before_ms))])
+/// A button of the calibration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lever {
+    /// Lets this device play along.
+    Along,
+    /// Measures this device.
+    Measure,
+    /// Takes the measurement back.
+    Undo,
+}
+
+/// What a button of the calibration says and does; `None` while it is of no use. One that began something ends it, so that
+/// the keyboard focus stays where it is.
+pub(crate) fn lever(lever: Lever, stage: Calibration) -> Option<(String, CalibrationWish)> {
+    let words = words();
+    let (label, wish) = match (lever, stage) {
+        (Lever::Along, Calibration::PlayingAlong) => (words.calibrate_end, CalibrationWish::End),
+        (Lever::Measure, _) if stage.records() => (words.calibrate_end, CalibrationWish::End),
+        (Lever::Measure, Calibration::PlayingAlong) => return None,
+        (Lever::Along, _) if stage.records() => return None,
+        (Lever::Along, _) => (words.calibrate_along, CalibrationWish::PlayAlong),
+        (Lever::Measure, _) => (words.calibrate_measure, CalibrationWish::Measure),
+        (Lever::Undo, Calibration::Done { before_ms, delay_ms, .. }) if before_ms != delay_ms => {
+            let before = [("ms", &*signed(before_ms))];
+            return Some((fill(words.calibrate_undo, &before), CalibrationWish::Undo));
+        }
+        (Lever::Undo, _) => return None,
+    };
+    Some((label.to_owned(), wish))
 }
 
 /// How well in step, and a warning.

@@ -96,7 +96,7 @@ async fn what_the_microphone_hears_becomes_the_delay_and_can_be_undone() -> Resu
         stage.hear_the_file(&browser, 2.0).await?;
 
         browser.click("calibrate-undo").await?;
-        let undone = "return document.querySelector('[data-testid=calibrate-undo]') === null";
+        let undone = "return document.querySelector('[data-testid=calibrate-undo]').hidden";
         browser.until(undone, PATIENCE).await?;
         assert_eq!(delay_ms(&browser).await?, [0.0; 2]);
         browser.assert_no_errors().await?;

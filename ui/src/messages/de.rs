@@ -73,7 +73,7 @@ pub(crate) const GERMAN: Messages = Messages {
         weit weg oder da, wo du zuhörst. Was das Mikrofon hört, wird auf dieser Seite verglichen und weder gesendet \
         noch behalten.",
     calibrate_insecure: "Das Mikrofon geben Browser nur Seiten, die über https kamen. Stell den Verzug hier nach Gehör ein: \
-        Mit dem Metronom geht das gut.",
+        Mit dem Metronom geht das gut. Oder miss ein anderes Gerät und lass dieses mitspielen.",
     calibrate_along: "Dieses Gerät spielt mit",
     calibrate_measure: "Mit dem Mikrofon messen",
     calibrate_end: "Zirpen beenden",

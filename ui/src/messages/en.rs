@@ -72,7 +72,7 @@ pub(crate) const ENGLISH: Messages = Messages {
         right play along, then measure here. Sound takes 3 ms for a metre: be equally far from both, or where you \
         listen. What the microphone hears is compared in this page; it is neither sent nor kept.",
     calibrate_insecure: "Browsers lend the microphone only to pages that came over https. Here, set the delay by ear: the \
-        metronome makes it easy.",
+        metronome makes it easy. Or measure another device, and let this one play along.",
     calibrate_along: "This device plays along",
     calibrate_measure: "Measure with the microphone",
     calibrate_end: "End the chirps",
