@@ -15,6 +15,9 @@ const PLAY_ALONG_MAX: ClientSpan = ClientSpan::from_secs(120);
 const ANSWER_MAX: ClientSpan = ClientSpan::from_secs(60);
 /// A measurement gives up after this: it needs half as long where both devices are heard.
 const MEASURE_MAX: ClientSpan = ClientSpan::from_secs(30);
+/// What browsers tell of two outputs' clocks is off by up to this, milliseconds, once they have settled: in the simulated
+/// world a player is less than 0.2 ms out of step in 99 of 100 looks.
+const OUTPUT_CLOCKS_MS: f64 = 0.3;
 /// The delay is a whole number of milliseconds, which is off by up to this, milliseconds.
 const ROUNDING_MS: f64 = 0.5;
 
@@ -222,10 +225,10 @@ impl Player {
             return self.refuse_calibration(Refusal::Doubt(Doubt::TooFarApart));
         }
         let delay_ms = wanted_ms as i16;
-        // Two standard errors of two clocks; the other device's is taken to be like this one's.
+        // Two standard errors of two devices' ideas of the server's clock; the other's is taken to be like this one's.
         let clock_us = self.clock.as_ref().and_then(ClockSync::error_us).unwrap_or_default();
         let clocks_ms = 2.0 * std::f64::consts::SQRT_2 * clock_us / 1e3;
-        let within_ms = offset.within_ms + clocks_ms + ROUNDING_MS;
+        let within_ms = offset.within_ms + clocks_ms + OUTPUT_CLOCKS_MS + ROUNDING_MS;
         let late_ms = offset.late_ms;
         self.move_to(delay_ms);
         let done = Calibration::Done { late_ms, within_ms, delay_ms, before_ms };
@@ -375,7 +378,7 @@ mod tests {
         let Calibration::Done { late_ms, within_ms, delay_ms, before_ms } = *done else {
             panic!("{done:?}")
         };
-        assert!((late_ms - 37.4).abs() < 0.01 && (0.5..0.6).contains(&within_ms), "{done:?}");
+        assert!((late_ms - 37.4).abs() < 0.01 && (0.8..0.9).contains(&within_ms), "{done:?}");
         assert_eq!((delay_ms, before_ms), (47, 10));
         let measuring = told_all.iter().filter(|output| {
             matches!(output, Output::Event(Event::Calibration(Calibration::Measuring { .. })))
