@@ -6,9 +6,14 @@
 //! The way of a sample: [`decoder`] → [`jitter_buffer`] → [`resampler`], steered by [`rate_control`], in the
 //! hands of the [`scheduler`], which asks the [`playout_clock`] what belongs on which frame of the output. When a frame
 //! is heard, the [`output_clock`] tells.
+//!
+//! Beside it, [`calibration`] compares two devices by ear: with the [`chirp`]s that they play in place of the stream.
 
 #[cfg(target_arch = "wasm32")]
 pub mod browser;
+pub mod calibration;
+pub mod chirp;
+pub mod chirp_detector;
 pub mod decoder;
 pub mod gain;
 pub mod jitter_buffer;

@@ -4,6 +4,7 @@
 //! input and drains [`Player::poll_output`] until [`Output::Timeout`].
 
 mod api;
+mod calibrator;
 mod controls;
 mod figures;
 mod guest;
@@ -30,6 +31,8 @@ pub use protocol::message::{
 pub use protocol::time::ServerTime;
 
 pub use self::api::{Command, Config, Disconnect, Event, Failure, Output};
+use self::calibrator::Calibrator;
+pub use self::calibrator::{Calibration, CalibrationWish, MicrophoneTrouble, Refusal};
 use self::controls::clipped;
 use self::guest::Guest;
 use self::link::{Due, Link};
@@ -104,6 +107,7 @@ pub struct Player {
     playback: Option<PlaybackState>,
     programme: Programme,
     guest: Guest,
+    calibrator: Calibrator,
     /// Of the streams that are over.
     past: Disturbances,
     late_chunks: u32,
@@ -131,6 +135,7 @@ impl Player {
             playback: None,
             programme: Programme::default(),
             guest: Guest::default(),
+            calibrator: Calibrator::default(),
             past: Disturbances::default(),
             late_chunks: 0,
             outputs: VecDeque::from([Output::Gain(gain), Output::Connect]),
@@ -176,13 +181,13 @@ impl Player {
         if let Some(stream) = &mut self.stream {
             stream.orphan();
         }
-        if how.code == GOING_AWAY {
+        if how.is_invitation() {
             self.link.invite();
         }
-        let is_refusal = is_refusal(how);
+        let is_refusal = how.is_refusal();
         if !is_refusal && self.link.lost(now) {
             self.set_state(State::Reconnecting);
-        } else if is_refusal || (how.code != NO_CLOSE_FRAME && !how.reason.is_empty()) {
+        } else if is_refusal || how.has_reason() {
             self.fail(now, Failure::Refused { code: how.code, reason: clipped(&how.reason) });
         } else {
             self.fail(now, Failure::NoServer);
@@ -272,6 +277,7 @@ impl Player {
             stream.forget_output();
         }
         self.outputs.push_back(Output::Gain(amplitude(self.config.volume, self.config.muted)));
+        self.handle_microphone_trouble(now, MicrophoneTrouble::Lost);
         self.handle_timeout(now);
     }
 
@@ -331,6 +337,7 @@ impl Player {
             Command::Party(command) => {
                 self.ask(ClientCommand { controller: None, party: Some(command) });
             }
+            Command::Calibrate(wish) => self.calibrate(now, wish),
             Command::Stop => {
                 if self.link.is_open() {
                     self.send(ClientGoodbye { reason: GoodbyeReason::UserRequest });
@@ -356,6 +363,7 @@ impl Player {
         }
         self.show_what_is_due(now);
         self.report(now);
+        self.tend_calibration(now);
         if now >= self.tick_at {
             let has_settled = self.sounding_since.is_some_and(|since| now - since > SETTLED);
             self.tick_at = now + TICKS[usize::from(has_settled)];
@@ -373,7 +381,7 @@ impl Player {
         let clock = self.clock.as_ref().map(ClockSync::deadline);
         let tick = self.stream.as_ref().or(self.next_stream.as_ref()).map(|_| self.tick_at);
         let never = ClientTime::from_micros(i64::MAX);
-        let others = [self.title_due_at(), self.guest.report_at()];
+        let others = [self.title_due_at(), self.guest.report_at(), self.calibrator.until()];
         let all = [self.link.deadline(), clock, tick].into_iter().chain(others);
         all.flatten().min().unwrap_or(never)
     }
@@ -526,6 +534,7 @@ impl Player {
                 patience: in_ms(HAND_OVER_MS + PATIENCE_MS),
                 until,
             };
+            stream.play_instead(self.calibrator.sweep());
             while let Some(block) = stream.next_block(output, delay, window) {
                 self.sounding_since.get_or_insert(now);
                 self.outputs.push_back(Output::Play(block));
@@ -573,6 +582,7 @@ impl Player {
         self.link.end();
         self.clock = None;
         self.guest = Guest::default();
+        self.end_calibration();
         self.end_stream();
         self.outputs.push_back(Output::Disconnect);
         self.set_state(state);
@@ -580,21 +590,5 @@ impl Player {
 
     fn send(&mut self, message: impl Into<ClientMessage>) {
         self.outputs.push_back(Output::Send(message.into().encode()));
-    }
-}
-
-/// The code of a server that goes down, or has nothing to offer yet: it wants its players back.
-const GOING_AWAY: u16 = 1001;
-
-/// What stands for the code of a close frame that did not come (RFC 6455, section 7.4.1).
-const NO_CLOSE_FRAME: u16 = 1006;
-
-/// Whether a close was the server's decision about this client, so that trying again is of no use: a
-/// protocol error, data or policy it does not accept, a code of its own (RFC 6455, section 7.4), or an orderly
-/// end with a reason, such as a newer connection of the same client.
-fn is_refusal(how: &Disconnect) -> bool {
-    match how.code {
-        1000 => !how.reason.is_empty(),
-        code => matches!(code, 1002 | 1003 | 1007..=1009 | 4000..=4999),
     }
 }

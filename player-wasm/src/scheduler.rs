@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use protocol::audio::FrameIndex;
 
+use crate::chirp::{Chirps, Overlay};
 use crate::jitter_buffer::{Frame, JitterBuffer};
 use crate::output_clock::ContextFrame;
 use crate::playout_clock::PlayoutClock;
@@ -97,6 +98,8 @@ pub struct Scheduler {
     broken: bool,
     /// The next piece may jump without being counted: somebody asked for it.
     moved: bool,
+    /// What is to sound in place of the stream.
+    instead: Option<Chirps>,
     disturbances: Disturbances,
     pieces: VecDeque<Piece>,
     /// The block that is being filled.
@@ -108,12 +111,17 @@ impl Scheduler {
     #[must_use]
     pub fn new(stream_hz: u32, output_hz: u32) -> Self {
         Self {
-            reader: Reader { kernel: Kernel::new(stream_hz, output_hz), frames: Vec::new() },
+            reader: Reader {
+                kernel: Kernel::new(stream_hz, output_hz),
+                frames: Vec::new(),
+                overlay: Overlay::default(),
+            },
             fade_frames: ((f64::from(output_hz) * FADE_S) as i64).max(1),
             run: None,
             free: ContextFrame(i64::MIN),
             broken: false,
             moved: false,
+            instead: None,
             disturbances: Disturbances::default(),
             pieces: VecDeque::with_capacity(PIECES_MAX),
             pcm: [Vec::new(), Vec::new()],
@@ -130,6 +138,9 @@ impl Scheduler {
         window: Window,
     ) -> Option<Block> {
         let mut run = self.current_run(stream, clock, window)?;
+        if self.reader.overlay.now() != self.instead {
+            self.reader.overlay.change(self.instead, run.position as i64);
+        }
         let at = ContextFrame(run.at);
         while run.at < window.until.0 {
             let frames = SLICE_FRAMES.min(window.until.0 - run.at);
@@ -170,8 +181,8 @@ impl Scheduler {
                 let there = |position: &f64| {
                     stream.contiguous_end(position.floor() as i64 - TAPS_BEFORE as i64).is_some()
                 };
-                let misplaced = self.misplaced_on(from, &run, clock).filter(there);
-                return Some(match misplaced {
+                let void = self.void_from(from, &run, clock).filter(there);
+                return Some(match void {
                     Some(position) => self.again_from(from, position, run),
                     None => run,
                 });
@@ -188,11 +199,13 @@ impl Scheduler {
         Some(run)
     }
 
-    /// The stream position that was handed out for `frame`, if that turned out to be the wrong place for it.
-    fn misplaced_on(&self, frame: i64, run: &Run, clock: &PlayoutClock<'_>) -> Option<f64> {
+    /// The stream position that was handed out for `frame`, if that turned out to be the wrong place for it, or
+    /// something else is to sound there.
+    fn void_from(&self, frame: i64, run: &Run, clock: &PlayoutClock<'_>) -> Option<f64> {
         let position = self.position_on(frame as f64)?;
         let late_us = (clock.due_at(frame as f64)? - position) * clock.micros_per_frame();
-        (RateControl::must_jump(late_us) && frame >= run.steady).then_some(position)
+        let is_void = RateControl::must_jump(late_us) || self.reader.overlay.now() != self.instead;
+        (is_void && frame >= run.steady).then_some(position)
     }
 
     /// The run from `frame` on again, where it was at `position`.
@@ -297,6 +310,11 @@ impl Scheduler {
         }
     }
 
+    /// Lets chirps sound in place of the stream, or the stream again. What was handed out already is handed out anew.
+    pub fn play_instead(&mut self, chirps: Option<Chirps>) {
+        self.instead = chirps;
+    }
+
     /// The sound was moved on purpose: the jump to its new place is no disturbance.
     pub fn expect_jump(&mut self) {
         self.moved = true;
@@ -379,6 +397,7 @@ struct Reader {
     kernel: Kernel,
     /// Stream frames around the piece that is read.
     frames: Vec<Frame>,
+    overlay: Overlay,
 }
 
 impl Reader {
@@ -389,6 +408,7 @@ impl Reader {
         let last = end.floor() as i64 + TAPS_AFTER as i64;
         self.frames.resize((last - first + 1).max(TAPS as i64) as usize, [0.0; 2]);
         stream.read(first, &mut self.frames);
+        self.overlay.apply(first, &mut self.frames);
         for i in 0..piece.frames {
             let position = piece.position + piece.ratio * i as f64;
             let base = position.floor();
@@ -408,6 +428,7 @@ fn equal_power(progress: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chirp::Sweep;
     use crate::output_clock::{DeviceReading, OutputClock};
     use crate::playout_clock::ServerMapping;
     use protocol::audio::Timeline;
@@ -542,6 +563,37 @@ mod tests {
         assert!((late.pcm[0][1_000] - due[0]).abs() < 1e-3);
         assert_eq!(scheduler.disturbances().underruns, 1);
         assert_eq!(scheduler.position_on(70_000.0), None, "nothing was put there");
+    }
+
+    #[test]
+    fn chirps_sound_at_once_in_place_of_the_stream_and_go_as_they_came() {
+        let output = output(48_000);
+        let clock = clock(&output, 0);
+        let mut stream = stream(&[(0, 400_000)]);
+        let mut scheduler = Scheduler::new(48_000, 48_000);
+        let _ = scheduler.next_block(&mut stream, &clock, window(47_000, 120_000)).unwrap();
+        let chirps = Chirps { sweep: Sweep::Down, timeline: clock.timeline };
+        scheduler.play_instead(Some(chirps));
+        let block = scheduler.next_block(&mut stream, &clock, window(60_000, 130_000)).unwrap();
+        assert_eq!(block.at.0, 60_000, "what was handed out is void");
+        let steps = block.pcm[0][..1_000].windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        assert!(steps.fold(0.0, f32::max) < 0.01, "music gives way without a step");
+        for i in 1_000..block.pcm[0].len() {
+            // The stream begins at 1 s of the server's time, where the down-sweep does: then again after 2 s.
+            let due =
+                Sweep::Down.at((block.at.0 + i as i64 - 48_000) as f64 / 48_000.0 % 2.0) as f32;
+            assert!((block.pcm[0][i] - due).abs() < 1e-3, "frame {i}");
+        }
+        assert!(block.pcm[0].iter().any(|sample| sample.abs() < 1e-6), "silence between chirps");
+        let more = scheduler.next_block(&mut stream, &clock, window(120_000, 150_000)).unwrap();
+        assert_eq!(more.at.0, 130_000, "once only");
+        assert!(more.pcm[0].iter().any(|sample| sample.abs() > 0.2), "the next chirp");
+        scheduler.play_instead(None);
+        let music = scheduler.next_block(&mut stream, &clock, window(147_000, 160_000)).unwrap();
+        assert_eq!(music.at.0, 147_000);
+        let due = sound(147_000 + 1_000 - 48_000);
+        assert!((music.pcm[0][1_000] - due[0]).abs() < 1e-3, "the stream where it belongs");
+        assert_eq!(scheduler.disturbances(), Disturbances::default());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use e2e::plan::Step::{
 use e2e::plan::play;
 use e2e::sim::Fault::{AddLatency, Block, ChangeFormat, CutConnections, Hide, Sleep, Stall, Use};
 use e2e::sim::{Fault, LinkProfile, Report, Reports, World, WorldConfig};
-use player_wasm::player::Command;
+use player_wasm::calibration::Doubt;
+use player_wasm::player::{Calibration, CalibrationWish, Command, Refusal};
 use player_wasm::stats::State;
 
 /// Worlds that every plan is played in.
@@ -320,4 +321,52 @@ fn who_stops_is_silent() {
             ("nor is it tried again", Is(State::Idle)),
         ],
     );
+}
+
+/// Two players chirp in place of the stream, each by its own clocks; one hears both, and is put right by that.
+#[test]
+fn a_detour_that_no_browser_knows_of_is_measured_and_made_up_for() {
+    for (seed, astray_ms) in [(1, 43.0), (2, -18.4), (3, 220.7)] {
+        let mut world = World::new(WorldConfig { seed, ..PAIR });
+        world.run(20.0);
+        world.lead_astray(1, astray_ms);
+        world.tell(0, Command::Calibrate(CalibrationWish::PlayAlong));
+        world.tell(1, Command::Calibrate(CalibrationWish::Measure));
+        world.run_aloud(20.0);
+        let Calibration::Done { late_ms, within_ms, delay_ms, before_ms } = world.calibrations()[1]
+        else {
+            panic!("seed {seed}: {:?}", world.calibrations());
+        };
+        println!("{astray_ms} ms astray: {late_ms:.3} ms measured, ± {within_ms:.2} ms");
+        assert_eq!(before_ms, 0);
+        assert_eq!(f64::from(delay_ms), late_ms.round());
+        assert!((late_ms - astray_ms).abs() <= within_ms - 0.5, "{late_ms} ± {within_ms} ms");
+        assert!(within_ms <= 1.5, "± {within_ms} ms");
+        world.tell(0, Command::Calibrate(CalibrationWish::End));
+        world.run(1.0);
+        world.take_report();
+        world.run(5.0);
+        let mut report = world.take_report();
+        assert_eq!(report.silent_looks, 0, "seed {seed}: the music is back");
+        let error_us = report.error_us(0.99);
+        assert!(error_us <= 1e3 * within_ms, "seed {seed}: {error_us} µs");
+        for stats in world.stats() {
+            assert_eq!((stats.reanchors, stats.underruns), (0, 0), "seed {seed}: {stats:?}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_does_not_play_along_is_missed_and_nothing_is_moved() {
+    let mut world = World::new(PAIR);
+    world.run(20.0);
+    world.tell(1, Command::Calibrate(CalibrationWish::Measure));
+    world.run_aloud(31.0);
+    let missed = Calibration::Refused(Refusal::Doubt(Doubt::OtherNotHeard));
+    assert_eq!(world.calibrations(), [Calibration::Off, missed]);
+    world.take_report();
+    world.run(5.0);
+    let mut report = world.take_report();
+    assert_eq!(report.silent_looks, 0);
+    assert!(report.error_us(0.99) <= 400.0);
 }

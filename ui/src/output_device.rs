@@ -2,6 +2,8 @@
 //!
 //! Browsers name outputs only to sites that may use the microphone. Elsewhere the person chooses.
 
+use std::rc::Rc;
+
 use js_sys::Array;
 use leptos::prelude::window;
 use wasm_bindgen::closure::Closure;
@@ -14,25 +16,26 @@ pub const CHOICES: [&str; 4] = ["speakers", "headphones", "bluetooth", "tv"];
 
 /// Calls `tell` with the name of the output that the system uses by default, now and whenever devices come or go.
 /// Never calls it where the browser does not tell.
-pub(crate) fn watch(tell: impl Fn(String) + Clone + 'static) {
+pub(crate) fn watch(tell: Rc<dyn Fn(String)>) {
     let Some(devices) = devices() else {
         return;
     };
-    let look = {
-        let devices = devices.clone();
-        move || {
-            let (devices, tell) = (devices.clone(), tell.clone());
-            spawn_local(async move {
-                if let Some(name) = name_of_default(&devices).await {
-                    tell(name);
-                }
-            });
-        }
-    };
-    look();
+    look(Rc::clone(&tell));
     // Lives as long as the page.
-    let on_change = Closure::<dyn Fn()>::new(look).into_js_value();
+    let on_change = Closure::<dyn Fn()>::new(move || look(Rc::clone(&tell))).into_js_value();
     devices.set_ondevicechange(Some(on_change.unchecked_ref()));
+}
+
+/// Calls `tell` with the name of the output that the system uses by default, once, if the browser tells it.
+pub(crate) fn look(tell: Rc<dyn Fn(String)>) {
+    let Some(devices) = devices() else {
+        return;
+    };
+    spawn_local(async move {
+        if let Some(name) = name_of_default(&devices).await {
+            tell(name);
+        }
+    });
 }
 
 /// Pages that came over plain http have none.

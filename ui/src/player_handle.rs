@@ -3,11 +3,13 @@
 //! Nothing on screen changes because of a click: it changes when the player says that something changed. The
 //! exceptions are volume and mute, which the page owns while nothing is playing and remembers between visits.
 
+use std::rc::Rc;
+
 use leptos::prelude::*;
 use player_wasm::browser::{Party, Settings, stats_json};
 use player_wasm::player::{
-    Command, ControllerCommand, ControllerState, Event, Failure, NowPlaying, PartyCommand,
-    PartyState, PartySupport, Position, Rights,
+    Calibration, CalibrationWish, Command, ControllerCommand, ControllerState, Event, Failure,
+    NowPlaying, PartyCommand, PartyState, PartySupport, Position, Rights,
 };
 use player_wasm::stats::{State, Stats};
 use wasm_bindgen::JsValue;
@@ -51,6 +53,7 @@ struct Reported {
     muted: RwSignal<bool>,
     output: RwSignal<String>,
     delay_ms: RwSignal<i16>,
+    calibration: RwSignal<Calibration>,
     interrupted: RwSignal<bool>,
     controller: RwSignal<Option<ControllerState>>,
     party: RwSignal<PartyState>,
@@ -87,6 +90,7 @@ impl PlayerHandle {
             muted: RwSignal::new(remembered::muted()),
             delay_ms: RwSignal::new(remembered::delay_ms(&output)),
             output: RwSignal::new(output),
+            calibration: RwSignal::new(Calibration::Off),
             interrupted: RwSignal::new(false),
             controller: RwSignal::new(None),
             party: RwSignal::new(PartyState::default()),
@@ -109,7 +113,8 @@ impl PlayerHandle {
                 host_link::forget(&handle.server());
             }
         });
-        output_device::watch(move |name| handle.set_output(name));
+        output_device::watch(Rc::new(move |name| handle.set_output(name)));
+        handle.follow_names();
         handle
     }
 
@@ -203,6 +208,31 @@ impl PlayerHandle {
         let ms = ms.clamp(-1_000, 5_000);
         self.reported.keep_delay(ms);
         self.party.with_value(|party| party.set_delay(ms));
+    }
+
+    /// Compares this device with another one by chirps, or ends that.
+    pub fn calibrate(self, wish: CalibrationWish) {
+        self.party.with_value(|party| party.command(Command::Calibrate(wish)));
+    }
+
+    /// Browsers name outputs to sites that may use the microphone: once it is there, the present output may have a name
+    /// of its own, and will have it at the next visit.
+    fn follow_names(self) {
+        Effect::new(move |_| {
+            if matches!(self.calibration(), Calibration::Measuring { .. }) {
+                output_device::look(Rc::new(move |name| self.name_output(name)));
+            }
+        });
+    }
+
+    /// The present output turns out to have a name: it keeps its delay, if none is remembered under that name.
+    fn name_output(self, name: String) {
+        if self.reported.output.with_untracked(|output| *output != name) {
+            if remembered::known_delay_ms(&name).is_none() {
+                remembered::set_delay_ms(&name, self.reported.delay_ms.get_untracked());
+            }
+            self.set_output(name);
+        }
     }
 
     /// Lets sound that the system interrupted go on. Must be called synchronously in a click, as
@@ -377,6 +407,12 @@ impl PlayerHandle {
         self.reported.delay_ms.get()
     }
 
+    /// Where a calibration is.
+    #[must_use]
+    pub fn calibration(self) -> Calibration {
+        self.reported.calibration.get()
+    }
+
     /// Whether the system holds the sound up, in a phone call say.
     #[must_use]
     pub fn is_interrupted(self) -> bool {
@@ -409,6 +445,7 @@ impl Reported {
                 self.keep_muted(muted);
             }
             Event::Delay(ms) => self.keep_delay(ms),
+            Event::Calibration(calibration) => self.calibration.set(calibration),
             Event::Interrupted(interrupted) => self.interrupted.set(interrupted),
             Event::ServerName(name) => self.server_name.set(Some(name)),
             Event::Failed(failure) => self.fail(Trouble::Player(failure)),

@@ -53,7 +53,12 @@ pub(crate) fn set_output(output: &str) {
 
 /// The delay trim of an output, milliseconds.
 pub(crate) fn delay_ms(output: &str) -> i16 {
-    read(&format!("{DELAY}.{output}")).and_then(|text| text.parse().ok()).unwrap_or(0)
+    known_delay_ms(output).unwrap_or(0)
+}
+
+/// The same, if the output was ever given one.
+pub(crate) fn known_delay_ms(output: &str) -> Option<i16> {
+    read(&format!("{DELAY}.{output}"))?.parse().ok()
 }
 
 /// Keeps the delay trim of an output for the next time that it is used.

@@ -2,7 +2,13 @@
 //!
 //! Words from a server are untrusted: they are cut to length here and reach the page as text, never as markup.
 
-use player_wasm::player::{Failure, NowPlaying, Repeat, SyncReport};
+use std::cmp::Ordering;
+
+use player_wasm::calibration::{Doubt, ROUNDS};
+use player_wasm::player::{
+    Calibration, CalibrationWish, Failure, MicrophoneTrouble, NowPlaying, Refusal, Repeat,
+    SyncReport,
+};
 use player_wasm::stats::{Dialect, OutputKind, State, Stats};
 
 use crate::language::{self, words};
@@ -39,6 +45,84 @@ pub(crate) fn delay_step(ms: i16) -> String {
 /// `+10`, with a real minus sign.
 pub(crate) fn signed(ms: i16) -> String {
     language::signed(f64::from(ms))
+}
+
+/// Where a calibration is; nothing to say while there is none.
+pub(crate) fn calibration(stage: Calibration) -> String {
+    let words = words();
+    match stage {
+        Calibration::Off => String::new(),
+        Calibration::PlayingAlong => words.calibrate_chirping.to_owned(),
+        Calibration::Asking => words.calibrate_asking.to_owned(),
+        Calibration::Measuring { rounds, heard_other, heard_this } => {
+            let template = match (heard_other, heard_this) {
+                (false, false) => words.calibrate_hearing,
+                (true, false) => words.calibrate_hearing_other,
+                (false, true) => words.calibrate_hearing_this,
+                (true, true) => words.calibrate_round,
+            };
+            fill(template, &[("count", &rounds.to_string()), ("rounds", &ROUNDS.to_string())])
+        }
+        Calibration::Done { late_ms, within_ms, delay_ms, before_ms } => {
+            let template = match delay_ms.cmp(&before_ms) {
+                Ordering::Greater => words.calibrate_late,
+                Ordering::Less => words.calibrate_early,
+                Ordering::Equal => words.calibrate_right,
+            };
+            let ms = language::tenth(late_ms.abs());
+            let (delay, within) = (signed(delay_ms), language::tenth(within_ms));
+            fill(template, &[("ms", &ms), ("delay", &delay), ("within", &within)])
+        }
+        Calibration::Refused(why) => fill(words.calibrate_refused, &[("why", refusal(why))]),
+    }
+}
+
+/// Why a calibration came to nothing, and what can be done about it.
+fn refusal(why: Refusal) -> &'static str {
+    let words = words();
+    match why {
+        Refusal::NothingPlays => words.nothing_plays,
+        Refusal::Doubt(Doubt::NothingHeard) => words.nothing_heard,
+        Refusal::Doubt(Doubt::OtherNotHeard) => words.other_not_heard,
+        Refusal::Doubt(Doubt::ThisNotHeard) => words.this_not_heard,
+        Refusal::Doubt(Doubt::Unsteady) => words.unsteady,
+        Refusal::Doubt(Doubt::TooFarApart) => words.too_far_apart,
+        Refusal::Microphone(MicrophoneTrouble::NotAllowed) => words.microphone_not_allowed,
+        Refusal::Microphone(MicrophoneTrouble::NotFound) => words.microphone_not_found,
+        Refusal::Microphone(MicrophoneTrouble::Lost) => words.microphone_lost,
+        Refusal::Microphone(MicrophoneTrouble::NoAnswer) => words.microphone_no_answer,
+    }
+}
+
+/// A button of the calibration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lever {
+    /// Lets this device play along.
+    Along,
+    /// Measures this device.
+    Measure,
+    /// Takes the measurement back.
+    Undo,
+}
+
+/// What a button of the calibration says and does; `None` while it is of no use. One that began something ends it, so that
+/// the keyboard focus stays where it is.
+pub(crate) fn lever(lever: Lever, stage: Calibration) -> Option<(String, CalibrationWish)> {
+    let words = words();
+    let (label, wish) = match (lever, stage) {
+        (Lever::Along, Calibration::PlayingAlong) => (words.calibrate_end, CalibrationWish::End),
+        (Lever::Measure, _) if stage.records() => (words.calibrate_end, CalibrationWish::End),
+        (Lever::Measure, Calibration::PlayingAlong) => return None,
+        (Lever::Along, _) if stage.records() => return None,
+        (Lever::Along, _) => (words.calibrate_along, CalibrationWish::PlayAlong),
+        (Lever::Measure, _) => (words.calibrate_measure, CalibrationWish::Measure),
+        (Lever::Undo, Calibration::Done { before_ms, delay_ms, .. }) if before_ms != delay_ms => {
+            let before = [("ms", &*signed(before_ms))];
+            return Some((fill(words.calibrate_undo, &before), CalibrationWish::Undo));
+        }
+        (Lever::Undo, _) => return None,
+    };
+    Some((label.to_owned(), wish))
 }
 
 /// How well in step, and a warning.
@@ -301,13 +385,13 @@ pub(crate) mod unit {
 
 #[cfg(test)]
 mod tests {
-    use player_wasm::player::{NowPlaying, SyncReport};
+    use player_wasm::player::{Calibration, MicrophoneTrouble, NowPlaying, Refusal, SyncReport};
     use player_wasm::stats::{State, Stats};
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::{
-        FOREIGN_CHARS_MAX, Pause, Quality, byline, foreign, in_step, listeners, player_name,
-        quality, state, unit,
+        FOREIGN_CHARS_MAX, Pause, Quality, byline, calibration, foreign, in_step, listeners,
+        player_name, quality, state, unit,
     };
 
     #[wasm_bindgen_test]
@@ -320,6 +404,29 @@ mod tests {
         assert_eq!(unit::fine_ms(1.96), "2.0 ms");
         assert_eq!(unit::ms(4_820.4), "4,820 ms");
         assert_eq!(unit::hz(44_100), "44,100 Hz");
+    }
+
+    #[wasm_bindgen_test]
+    fn a_measurement_is_told_with_its_uncertainty() {
+        let done = |late_ms, delay_ms| {
+            let stage = Calibration::Done { late_ms, within_ms: 0.74, delay_ms, before_ms: 3 };
+            calibration(stage)
+        };
+        assert_eq!(
+            done(37.36, 40),
+            "This device was 37.4 ms late. Its delay is now +40 ms (± 0.7 ms)."
+        );
+        assert_eq!(
+            done(-5.2, -2),
+            "This device was 5.2 ms early. Its delay is now −2 ms (± 0.7 ms)."
+        );
+        assert_eq!(done(0.3, 3), "This device was right. Its delay stays +3 ms (± 0.7 ms).");
+        let lost = Refusal::Microphone(MicrophoneTrouble::Lost);
+        assert_eq!(
+            calibration(Calibration::Refused(lost)),
+            "The microphone is gone. Nothing was changed."
+        );
+        assert_eq!(calibration(Calibration::Off), "");
     }
 
     #[wasm_bindgen_test]

@@ -14,6 +14,7 @@ use web_sys::{
     AudioContextState, AudioNode, BaseAudioContext, GainNode,
 };
 
+use super::microphone::{Heard, Microphone};
 use super::sink::Sink;
 use super::sink::buffer_source::BufferSourceSink;
 use super::sink::worklet::{self, WorkletSink};
@@ -68,7 +69,7 @@ impl AudioOutput {
     }
 
     fn try_open(on_notice: Rc<dyn Fn(Notice)>) -> Result<Self, JsValue> {
-        claim_playback();
+        claim_session("playback");
         let context = AudioContext::new_with_context_options(&context_options())?;
         let fader = Fader::new(&context, &context.destination())?;
         let wish = Rc::new(Cell::new(0));
@@ -136,7 +137,7 @@ impl AudioOutput {
     #[must_use]
     pub fn reading(&self) -> Option<DeviceReading> {
         self.is_running().then(|| DeviceReading {
-            rate_hz: self.context.sample_rate() as u32,
+            rate_hz: self.rate_hz(),
             rendered_s: self.context.current_time(),
             output_timestamp: output_timestamp(&self.context),
             latency_s: latency_s(&self.context),
@@ -156,6 +157,17 @@ impl AudioOutput {
             analyser.get_byte_frequency_data(bands);
         }
         analyser.is_some()
+    }
+
+    /// Asks for the microphone. What it hears comes at the rate of this output.
+    pub fn open_microphone(&self, on_heard: impl Fn(Heard) + 'static) -> Microphone {
+        Microphone::open(&self.context, on_heard)
+    }
+
+    /// Frames in a second.
+    #[must_use]
+    pub fn rate_hz(&self) -> u32 {
+        self.context.sample_rate() as u32
     }
 
     /// Whether the browser says that it runs.
@@ -218,15 +230,15 @@ fn context_options() -> AudioContextOptions {
     options
 }
 
-/// Tells iOS that this page plays music: heard with the ring switch off and the screen locked, like a music app.
-/// Other systems have no such thing.
-fn claim_playback() {
+/// Tells iOS what this page does. `playback` is music: heard with the ring switch off and the screen locked, like a music
+/// app. Other systems have no such thing.
+pub(super) fn claim_session(kind: &str) {
     let session = Reflect::get(&window().navigator(), &"audioSession".into());
     if let Ok(session) = session
         && session.is_object()
     {
         // Throws for a type that a later version no longer knows.
-        let _ = Reflect::set(&session, &"type".into(), &"playback".into());
+        let _ = Reflect::set(&session, &"type".into(), &kind.into());
     }
 }
 

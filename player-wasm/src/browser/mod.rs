@@ -5,6 +5,7 @@
 
 pub mod audio_output;
 pub mod host_clock;
+pub mod microphone;
 mod page_life;
 mod party;
 pub mod server_url;

@@ -8,6 +8,7 @@ use protocol::time::ClientTime;
 
 use super::audio_output::{AudioOutput, Notice};
 use super::host_clock;
+use super::microphone::{Heard, Microphone};
 use super::page_life::PageLife;
 use super::socket::{Arrival, Socket};
 use super::timer::Timer;
@@ -131,6 +132,7 @@ struct Shell {
     server_url: RefCell<String>,
     socket: RefCell<Option<Socket>>,
     output: RefCell<Option<AudioOutput>>,
+    microphone: RefCell<Option<Microphone>>,
     life: PageLife,
 }
 
@@ -146,6 +148,7 @@ impl Shell {
             server_url: RefCell::default(),
             socket: RefCell::default(),
             output: RefCell::default(),
+            microphone: RefCell::default(),
             life: PageLife::new(
                 calling(weak, Self::tell_visibility),
                 calling(weak, Self::tell_return),
@@ -317,6 +320,7 @@ impl Shell {
             Output::Play(block) => self.with_output(|output| output.play(block)),
             Output::Clear => self.with_output(AudioOutput::clear),
             Output::Gain(amplitude) => self.with_output(|output| output.set_gain(amplitude)),
+            Output::Microphone(wanted) => self.record(wanted),
             Output::Event(event) => {
                 if matches!(event, Event::State(state) if is_over(state)) {
                     self.with_output(AudioOutput::suspend);
@@ -339,6 +343,28 @@ impl Shell {
             Ok(socket) => drop(self.socket.replace(Some(socket))),
             Err(how) => self.take_arrival(host_clock::now(), Arrival::Closed(how)),
         }
+    }
+
+    fn record(&self, wanted: bool) {
+        let shell = self.weak.clone();
+        let opened = self.output.borrow().as_ref().filter(|_| wanted).map(|output| {
+            output.open_microphone(move |heard| {
+                if let Some(shell) = shell.upgrade() {
+                    shell.take_heard(&heard);
+                }
+            })
+        });
+        self.microphone.replace(opened);
+    }
+
+    fn take_heard(&self, heard: &Heard) {
+        let now = host_clock::now();
+        let rate_hz = self.output.borrow().as_ref().map_or(0, AudioOutput::rate_hz);
+        self.with_player(|player| match heard {
+            Heard::Sound(samples) => player.handle_microphone(now, rate_hz, samples),
+            Heard::Trouble(trouble) => player.handle_microphone_trouble(now, *trouble),
+        });
+        self.drain();
     }
 
     fn send(&self, text: &str) {

@@ -5,9 +5,15 @@ use protocol::message::{
 };
 use protocol::time::ClientTime;
 
+use super::calibrator::{Calibration, CalibrationWish};
 use super::now_playing::NowPlaying;
 use crate::scheduler::Block;
 use crate::stats::{OutputKind, State};
+
+/// The code of a server that wants its players back (RFC 6455, section 7.4.1).
+const GOING_AWAY: u16 = 1001;
+/// What stands for the code of a close frame that did not come (RFC 6455, section 7.4.1).
+const NO_CLOSE_FRAME: u16 = 1006;
 
 /// Who this player is and how it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub enum Command {
     Control(ControllerCommand),
     /// Ask for something that only this project's server knows. As [`Self::Control`].
     Party(PartyCommand),
+    /// Compare this device with another one by chirps.
+    Calibrate(CalibrationWish),
     /// Say goodbye and be idle.
     Stop,
 }
@@ -88,6 +96,28 @@ pub struct Disconnect {
     pub reason: String,
 }
 
+impl Disconnect {
+    /// Whether the server goes down, or has nothing to offer yet, and wants its players back.
+    pub(super) fn is_invitation(&self) -> bool {
+        self.code == GOING_AWAY
+    }
+
+    /// Whether the server said why.
+    pub(super) fn has_reason(&self) -> bool {
+        self.code != NO_CLOSE_FRAME && !self.reason.is_empty()
+    }
+
+    /// Whether a close was the server's decision about this client, so that trying again is of no use: a protocol error,
+    /// data or policy it does not accept, a code of its own (RFC 6455, section 7.4), or an orderly end with a reason,
+    /// such as a newer connection of the same client.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self.code {
+            1000 => !self.reason.is_empty(),
+            code => matches!(code, 1002 | 1003 | 1007..=1009 | 4000..=4999),
+        }
+    }
+}
+
 /// What changed, for the page.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -109,8 +139,10 @@ pub enum Event {
         /// Whether the player is silent whatever its volume.
         muted: bool,
     },
-    /// The server set the delay, milliseconds.
+    /// The server or a calibration set the delay, milliseconds.
     Delay(i16),
+    /// A calibration begins, goes on or ends.
+    Calibration(Calibration),
     /// The output stands still although nobody asked it to, as in a phone call (`true`), or runs again (`false`).
     Interrupted(bool),
     /// The server's name is known.
@@ -134,6 +166,9 @@ pub enum Output {
     Clear,
     /// Set the output's gain, 0.0 to 1.0, now.
     Gain(f32),
+    /// Ask for the microphone and hand what it hears to
+    /// [`Player::handle_microphone`](super::Player::handle_microphone) (`true`), or let go of it (`false`).
+    Microphone(bool),
     /// Tell the page.
     Event(Event),
     /// Drained. Call [`Player::handle_timeout`](super::Player::handle_timeout) no later than this.

@@ -8,9 +8,9 @@ use super::api::{Event, Output};
 use crate::gain::amplitude;
 
 /// Largest delay trim, ms: what the wire can carry (wire reference 2.3).
-const DELAY_MS_MAX: i16 = 5_000;
+pub(super) const DELAY_MS_MAX: i16 = 5_000;
 /// Smallest delay trim, ms: a browser that tells too much latency makes its page play too early.
-const DELAY_MS_MIN: i16 = -1_000;
+pub(super) const DELAY_MS_MIN: i16 = -1_000;
 /// Longest text that is taken from a server for display, in characters.
 const TEXT_MAX: usize = 500;
 
@@ -49,7 +49,10 @@ impl Player {
 
     /// Moves the sound: the scheduler finds it in the wrong place and puts it right.
     pub(super) fn set_delay(&mut self, ms: i16) {
-        self.config.delay_ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
+        let ms = ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX);
+        if std::mem::replace(&mut self.config.delay_ms, ms) != ms {
+            self.forget_calibration();
+        }
         if let Some(stream) = &mut self.stream {
             stream.expect_jump();
         }

@@ -3,6 +3,7 @@
 use protocol::audio::{AudioFormat, FrameIndex, Timeline};
 use protocol::time::{ServerSpan, ServerTime};
 
+use crate::chirp::{Chirps, Sweep};
 use crate::decoder::{DecodeError, Decoder};
 use crate::jitter_buffer::{Inserted, JitterBuffer};
 use crate::output_clock::OutputClock;
@@ -38,6 +39,8 @@ pub(super) struct Stream {
     scheduler: Option<Scheduler>,
     /// The server's clock, once it is known. A stream that outlives its connection keeps the last one.
     mapping: Option<ServerMapping>,
+    /// What sounds in its place.
+    instead: Option<Sweep>,
     /// The connection that fed it is gone.
     orphaned: bool,
     /// Of outputs that are gone.
@@ -55,6 +58,7 @@ impl Stream {
             buffer: JitterBuffer::new(frames_max),
             scheduler: None,
             mapping: None,
+            instead: None,
             orphaned: false,
             past: Disturbances::default(),
         })
@@ -90,6 +94,11 @@ impl Stream {
             self.past.jumps += scheduler.disturbances().jumps;
             self.past.underruns += scheduler.disturbances().underruns;
         }
+    }
+
+    /// Lets chirps sound in its place, or itself again, from the next block on.
+    pub(super) fn play_instead(&mut self, sweep: Option<Sweep>) {
+        self.instead = sweep;
     }
 
     /// The sound was moved on purpose.
@@ -180,6 +189,7 @@ impl Stream {
         let clock = PlayoutClock { server, output, timeline, static_delay };
         let (stream_hz, output_hz) = (timeline.rate_hz(), output.rate_hz());
         let scheduler = self.scheduler.get_or_insert_with(|| Scheduler::new(stream_hz, output_hz));
+        scheduler.play_instead(self.instead.map(|sweep| Chirps { sweep, timeline }));
         scheduler.next_block(&mut self.buffer, &clock, window)
     }
 

@@ -5,6 +5,7 @@
 
 mod audio_output;
 mod host_clock;
+mod microphone;
 mod party;
 mod rig;
 mod server_url;

@@ -8,6 +8,7 @@ mod edge;
 mod link;
 mod origin;
 mod rng;
+mod room;
 mod seat;
 mod server;
 mod speaker;

@@ -1,6 +1,8 @@
 //! One listener in the simulated world: a player, its clock, its device and its connection.
 
-use player_wasm::player::{Command, Config, Disconnect, Event, Output, PartySupport, Player};
+use player_wasm::player::{
+    Calibration, Command, Config, Disconnect, Event, Output, PartySupport, Player,
+};
 use player_wasm::stats::{OutputKind, State, Stats};
 use protocol::time::ClientTime;
 use server::sans_io::Connection;
@@ -64,6 +66,9 @@ pub(super) struct Seat {
     seed: u64,
     rng: Rng,
     pub(super) states: Vec<State>,
+    /// What the player last said of its calibration.
+    pub(super) calibration: Calibration,
+    pub(super) records: bool,
 }
 
 /// What makes one listener different from another.
@@ -109,6 +114,8 @@ impl Seat {
             seed: config.seed,
             rng,
             states: Vec::new(),
+            calibration: Calibration::Off,
+            records: false,
         };
         seat.drain(join_us);
         seat
@@ -247,6 +254,15 @@ impl Seat {
         self.drain(true_us);
     }
 
+    /// Hands over what the microphone heard, mono.
+    pub(super) fn hear(&mut self, true_us: f64, rate_hz: u32, samples: &[f32]) {
+        if self.records {
+            let now = self.now(true_us);
+            self.player.handle_microphone(now, rate_hz, samples);
+            self.drain(true_us);
+        }
+    }
+
     /// Joins again after [`Command::Stop`], with the output that rested meanwhile.
     pub(super) fn join_again(&mut self, true_us: f64) {
         if let Some(since_us) = self.stopped_us.take() {
@@ -304,6 +320,8 @@ impl Seat {
                 Output::Play(block) => self.speaker.play(true_us, &block),
                 Output::Clear => self.speaker.clear(true_us),
                 Output::Event(Event::State(state)) => self.states.push(state),
+                Output::Event(Event::Calibration(stage)) => self.calibration = stage,
+                Output::Microphone(wanted) => self.records = wanted,
                 Output::Gain(_) | Output::Event(_) => {}
                 Output::Timeout(at) => {
                     // A timer fires late, never early.

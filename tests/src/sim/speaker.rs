@@ -88,6 +88,8 @@ pub(super) struct Speaker {
     /// What is on each frame, by its index modulo the length, with the index it was written for.
     ring: Vec<(i64, [f32; 2])>,
     latency_s: f64,
+    /// Way of the sound of which no browser knows, as to a Bluetooth speaker, microseconds.
+    detour_us: f64,
     reports: Reports,
     /// See [`ASTRAY_POWER`].
     astray_us: f64,
@@ -106,6 +108,7 @@ impl Speaker {
             crystal,
             ring: vec![(-1, [0.0; 2]); RING],
             latency_s: LATENCY_S,
+            detour_us: 0.0,
             reports: Reports::Good,
             astray_us,
             rng,
@@ -120,6 +123,11 @@ impl Speaker {
     /// The sound takes another way, which is this much longer, milliseconds.
     pub(super) fn add_latency_ms(&mut self, ms: f64) {
         self.latency_s = (self.latency_s + ms / 1e3).max(0.0);
+    }
+
+    /// The sound takes another way of which no browser knows, milliseconds.
+    pub(super) fn set_detour_ms(&mut self, ms: f64) {
+        self.detour_us = ms * 1e3;
     }
 
     /// The device stood still for this long, microseconds.
@@ -194,7 +202,7 @@ impl Speaker {
     /// What is heard at a true time.
     #[must_use]
     pub(super) fn listen(&self, now_us: f64) -> Heard {
-        let at = self.heard_frame(now_us);
+        let at = self.heard_frame(now_us - self.detour_us);
         let frame = at.floor() as i64;
         let (written_for, pcm) = self.ring[frame.rem_euclid(RING as i64) as usize];
         let [left, right] = pcm.map(f64::from);
@@ -204,6 +212,19 @@ impl Speaker {
         let turns = left.atan2(right) / std::f64::consts::TAU;
         let into_frame_s = (at - frame as f64) / f64::from(self.rate_hz);
         Heard::Position((turns / TURNS_PER_S + into_frame_s).rem_euclid(1.0 / TURNS_PER_S))
+    }
+
+    /// What the left channel does to the air at a true time.
+    #[must_use]
+    pub(super) fn air(&self, now_us: f64) -> f64 {
+        let at = self.heard_frame(now_us - self.detour_us);
+        let sample = |frame: i64| {
+            let (written_for, pcm) = self.ring[frame.rem_euclid(RING as i64) as usize];
+            if written_for == frame { f64::from(pcm[0]) } else { 0.0 }
+        };
+        let frame = at.floor() as i64;
+        let [before, after] = [frame, frame + 1].map(sample);
+        before + (at - at.floor()) * (after - before)
     }
 
     /// Heard minus due in microseconds, positive is late, when `due_s` of the track is due.

@@ -311,6 +311,23 @@ impl World {
         }
     }
 
+    /// One player is told this.
+    pub fn tell(&mut self, player: usize, command: Command) {
+        self.seats[player].command(self.now_us, command);
+    }
+
+    pub(super) fn now_us(&self) -> f64 {
+        self.now_us
+    }
+
+    pub(super) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    pub(super) fn seat(&mut self, player: usize) -> &mut Seat {
+        &mut self.seats[player]
+    }
+
     /// Runs until `seconds` of true time have passed, jumping from event to event.
     pub fn run(&mut self, seconds: f64) {
         let end_us = self.now_us + seconds * 1e6;

@@ -3,6 +3,7 @@
 //! The server plays noise that never repeats within four seconds, so each tenth of a second of sound says
 //! where in the file it is. Every test leaves a screenshot in `target/e2e/`.
 
+mod calibration;
 mod door;
 mod edges;
 mod figures;

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::Calibrate;
 use crate::language::words;
 use crate::output_device::CHOICES;
 use crate::player_handle::PlayerHandle;
@@ -69,6 +70,7 @@ pub fn Delay() -> impl IntoView {
             {on}
             {far_on}
             <p class="sync-note">{words().delay_note}</p>
+            <Calibrate />
         </div>
     }
 }

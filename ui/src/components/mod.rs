@@ -1,5 +1,6 @@
 //! The parts of the page. Each reads the [`crate::player_handle::PlayerHandle`] of the context and nothing else.
 
+pub mod calibrate;
 pub mod cover;
 pub mod delay;
 pub mod host_panel;
@@ -21,6 +22,7 @@ pub mod transport;
 pub mod visualizer;
 pub mod volume;
 
+pub use calibrate::Calibrate;
 pub use cover::Cover;
 pub use delay::Delay;
 pub use host_panel::HostPanel;

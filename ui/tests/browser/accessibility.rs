@@ -12,6 +12,7 @@ use wasm_bindgen_futures::JsFuture;
 use wasm_bindgen_test::wasm_bindgen_test;
 use web_sys::{HtmlDetailsElement, HtmlElement};
 
+use crate::calibration::{done, stages};
 use crate::party::{COMMANDS, arrival, controller, party, track};
 use crate::support::{NOBODY, Page, settled};
 
@@ -36,6 +37,8 @@ fn states() -> Vec<(&'static str, Vec<Event>)> {
             "host",
             after_arrival(vec![track(0), controller(&COMMANDS), Event::Party(party(Rights::Host))]),
         ),
+        ("calibrating", after_arrival(vec![Event::Calibration(stages()[5])])),
+        ("calibrated", after_arrival(vec![Event::Calibration(done())])),
         ("paused", after_arrival(vec![track(0), Event::Ended(true)])),
         ("over", after_arrival(vec![Event::Ended(true)])),
         ("reconnecting", after_arrival(vec![track(0), Event::State(State::Reconnecting)])),
@@ -56,7 +59,9 @@ async fn axe_finds_nothing() {
             for (state, events) in states() {
                 let page = Page::open(NOBODY);
                 page.tell(events);
-                page.get("sync").unchecked_into::<HtmlDetailsElement>().set_open(true);
+                for fold in ["sync", "calibrate"] {
+                    page.get(fold).unchecked_into::<HtmlDetailsElement>().set_open(true);
+                }
                 page.click("share", 1);
                 settled().await;
                 // The sheet hides what is behind it: once with it, once without.

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "axe")]
 mod accessibility;
+mod calibration;
 mod identity;
 mod listener_count;
 mod page;

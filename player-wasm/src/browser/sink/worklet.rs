@@ -79,7 +79,7 @@ impl WorkletSink {
     ) -> impl Future<Output = Result<(), String>> + 'static {
         let sink = self.clone();
         async move {
-            load_script(&sink.context)
+            load_script(&sink.context, SCRIPT)
                 .await
                 .and_then(|()| sink.start(on_error))
                 .map_err(|thrown| in_words(&thrown))
@@ -154,10 +154,18 @@ pub fn is_supported(context: &BaseAudioContext) -> bool {
     Reflect::get(context, &"audioWorklet".into()).is_ok_and(|worklet| worklet.is_object())
 }
 
-async fn load_script(context: &BaseAudioContext) -> Result<(), JsValue> {
+/// Has the audio thread run a script, which must not have been run there before.
+///
+/// # Errors
+///
+/// What the browser throws, or that it said nothing for five seconds.
+pub(in crate::browser) async fn load_script(
+    context: &BaseAudioContext,
+    script: &str,
+) -> Result<(), JsValue> {
     let kind = BlobPropertyBag::new();
     kind.set_type("text/javascript");
-    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&SCRIPT.into()), &kind)?;
+    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&script.into()), &kind)?;
     let url = Url::create_object_url_with_blob(&blob)?;
     let loaded = context.audio_worklet()?.add_module(&url)?;
     let given_up = future_to_promise(async {
