@@ -17,7 +17,7 @@ pub(crate) struct Stage {
     pub(crate) rings: Rings,
     /// The party.
     pub(crate) group: Group,
-    /// Who plays here.
+    /// Who plays, here and elsewhere.
     pub(crate) players: Players,
     /// Pictures of what it plays.
     pub(crate) gallery: Gallery,
