@@ -79,7 +79,7 @@ impl fmt::Display for SourceFormat {
 }
 
 impl SourceFormat {
-    /// What [`super::ffmpeg`] is told to write.
+    /// What [`super::process::ffmpeg`] is told to write.
     pub(super) const TRANSCODED: Self =
         Self { encoding: Encoding::F32 { big: false }, rate_hz: 48_000, channels: 2 };
 
