@@ -397,7 +397,7 @@ mod tests {
         ) {
             let levels = [10_f64.powf(louder.min(0.0) / 20.0), 10_f64.powf(-louder.max(0.0) / 20.0)];
             let quieter_db = -louder.abs();
-            let room = Room { late_s, clock_ppm, begin_s, levels, seed, ..Room::default() };
+            let room = Room { late_s, levels, clock_ppm, begin_s, seed, ..Room::default() };
             // The quieter one is 20 dB above the noise.
             let error_ms = room.with_snr(20.0 - quieter_db).error_ms();
             proptest::prop_assert!(error_ms.abs() <= 0.1, "{} ms off", error_ms);

@@ -414,13 +414,16 @@ mod tests {
         };
         assert_eq!(
             done(37.36, 40),
-            "This device was 37.4 ms late. Its delay is now +40 ms (± 0.7 ms)."
+            "This device was 37.4 ms late. Its delay is now +40 ms (±\u{a0}0.7\u{a0}ms)."
         );
         assert_eq!(
             done(-5.2, -2),
-            "This device was 5.2 ms early. Its delay is now −2 ms (± 0.7 ms)."
+            "This device was 5.2 ms early. Its delay is now −2 ms (±\u{a0}0.7\u{a0}ms)."
         );
-        assert_eq!(done(0.3, 3), "This device was right. Its delay stays +3 ms (± 0.7 ms).");
+        assert_eq!(
+            done(0.3, 3),
+            "This device was right. Its delay stays +3 ms (±\u{a0}0.7\u{a0}ms)."
+        );
         let lost = Refusal::Microphone(MicrophoneTrouble::Lost);
         assert_eq!(
             calibration(Calibration::Refused(lost)),

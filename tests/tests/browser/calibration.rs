@@ -91,7 +91,7 @@ async fn what_the_microphone_hears_becomes_the_delay_and_can_be_undone() -> Resu
         println!("{late_ms} ms: {words}");
         browser.screenshot("calibrated").await?;
         assert!(words.contains(if late_ms > 0.0 { "late" } else { "early" }), "{words}");
-        assert!(words.contains("(± "), "{words}");
+        assert!(words.contains("(±"), "{words}");
         assert_eq!(delay_ms(&browser).await?, [late_ms.round(); 2]);
         stage.hear_the_file(&browser, 2.0).await?;
 
