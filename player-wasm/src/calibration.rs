@@ -9,8 +9,9 @@ use crate::chirp_detector::ChirpDetector;
 
 /// Rounds that have to agree.
 pub const ROUNDS: usize = 5;
-/// Rounds agree when half of them are this near to the middle, seconds: what is heard in a room differs by less.
-const AGREE_S: f64 = 0.000_5;
+/// Rounds agree when each is this near to the middle, seconds. Noise moves them by less; a device that jumps, or slides
+/// into step, by more.
+const AGREE_S: f64 = 0.001;
 /// Two chirps of a device are neighbours when the recording's clock is at most this far off, a part. Crystals are off by
 /// a tenth of it.
 const CLOCK_OFF_MAX: f64 = 0.001;
@@ -92,7 +93,8 @@ impl Measurement {
     pub fn offset(&self) -> Option<Offset> {
         let offsets = self.offsets();
         let (middle, spread) = middle_and_spread(&offsets)?;
-        let is_sure = offsets.len() == ROUNDS && spread <= AGREE_S && middle.abs() <= OFFSET_S_MAX;
+        let is_steady = offsets.iter().all(|offset| (offset - middle).abs() <= AGREE_S);
+        let is_sure = offsets.len() == ROUNDS && is_steady && middle.abs() <= OFFSET_S_MAX;
         // The standard error of a median is a quarter more than that of a mean.
         let error = 1.25 * MAD_TO_SIGMA * spread / (ROUNDS as f64).sqrt();
         is_sure.then_some(Offset { late_ms: middle * 1e3, within_ms: 2.0 * error * 1e3 })
@@ -339,6 +341,16 @@ mod tests {
         }
         measurement.hear(&Room { begin_s: 1.8, ..Room::default() }.recorded(3.0));
         assert!(measurement.rounds() >= ROUNDS);
+        assert_eq!((measurement.offset(), measurement.doubt()), (None, Doubt::Unsteady));
+    }
+
+    #[test]
+    fn a_jump_among_the_rounds_is_no_answer_whatever_most_of_them_say() {
+        let mut measurement = Measurement::new(48_000);
+        measurement.hear(&Room { begin_s: 1.8, ..Room::default() }.recorded(8.0));
+        assert!((2..ROUNDS).contains(&measurement.rounds()), "{}", measurement.rounds());
+        measurement.hear(&Room { begin_s: 1.8, late_s: 0.043, ..Room::default() }.recorded(5.0));
+        assert_eq!(measurement.rounds(), ROUNDS);
         assert_eq!((measurement.offset(), measurement.doubt()), (None, Doubt::Unsteady));
     }
 
