@@ -205,7 +205,7 @@ async fn of_a_host() -> Result<()> {
     painter.browser.open(&url).await?;
     painter.browser.click("join").await?;
     painter.browser.reaches("playing", PATIENCE).await?;
-    painter.says("players", "in step").await?;
+    painter.says("players", "In step").await?;
     painter.draw("host").await?;
     painter.browser.click("play-pause").await?;
     painter.says("state-text", "Paused").await?;
