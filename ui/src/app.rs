@@ -52,7 +52,7 @@ pub fn Page(
                     <circle cx="32" cy="32" r="5.5" />
                     <circle cx="50" cy="32" r="5.5" />
                 </svg>
-                {words().brand}
+                <span class="brand-word">{words().brand}</span>
                 <Show when=move || player.has_rights(Rights::Host)>
                     <span class="badge" data-testid="host">{words().host_badge}</span>
                 </Show>

@@ -152,11 +152,15 @@ impl Entry {
 
     /// What a list names, and what it says about it. Not looked at yet.
     pub(super) fn listed(spec: SourceSpec, track: Option<Track>, live: LiveOptions) -> Self {
-        let track = track.unwrap_or_else(|| match &spec {
+        let mut track = track.unwrap_or_else(|| match &spec {
             SourceSpec::File(path) => Track::from_path(path),
             SourceSpec::Http(address) => Track::named(&title_of(address), None),
             _ => Track::named("", None),
         });
+        if let SourceSpec::File(path) = &spec {
+            // A title from the list says nothing of where its picture is.
+            track.file = Some(path.as_path().into());
+        }
         Self {
             spec,
             live,

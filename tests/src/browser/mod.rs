@@ -338,6 +338,9 @@ impl Browser {
                 ensure!(wide <= width, "{name}: {wide} pixels wide in a window of {width}");
                 if size != "narrow" {
                     self.set_viewport(width, high.clamp(height, HEIGHT_MAX)).await?;
+                    // A taller window may be laid out with more air in it.
+                    let [_, high] = self.extent().await?;
+                    self.set_viewport(width, high.clamp(height, HEIGHT_MAX)).await?;
                     self.settled().await?;
                     let path = folder.join(format!("{name}-{theme}-{size}.png"));
                     self.driver.screenshot(&path).await?;

@@ -145,6 +145,8 @@ fn a_playlist_names_what_has_no_tags_and_only_that() {
     let mut source = open_one(playlist(path)).unwrap();
     let track = &source.run().track;
     assert_eq!((track.title.as_str(), track.artist.as_deref()), ("Song", Some("Ann")));
+    // Where its picture is looked for.
+    assert_eq!(track.file.as_deref(), Some(folder.path().join("x.wav").as_path()));
     assert_eq!(titles(source.as_mut()), ["Song", "Tone"]);
     assert_eq!(source.run().track.artist.as_deref(), Some("Partyline"));
 }
