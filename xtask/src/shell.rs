@@ -104,6 +104,10 @@ impl Shell {
                 command.env_remove(&name);
             }
         }
+        // A clean checkout gains nothing from what is kept for the next build, and making it takes time.
+        if self.ci && std::env::var_os("CARGO_INCREMENTAL").is_none() {
+            command.env("CARGO_INCREMENTAL", "0");
+        }
         // Trunk takes `NO_COLOR=1` for a malformed boolean and stops.
         if std::env::var_os("NO_COLOR").is_some() {
             command.env("NO_COLOR", "true");

@@ -1,7 +1,7 @@
 //! The sound around the button: bars that rise from its edge with what is heard at that moment.
 //!
 //! Drawn from the page's own output, so that it is as much in step as the sound. Not for who wants less motion, not on a
-//! hidden page, and twelve times in a second: a party lasts longer than a battery, and it is the frames of a page that
+//! hidden page, and ten times in a second: a party lasts longer than a battery, and it is the frames of a page that
 //! cost, not what is drawn in them.
 
 use std::f64::consts::PI;
@@ -23,9 +23,9 @@ const BARS: usize = 24;
 /// Bands that are looked at: up to 12 kHz.
 const BANDS: usize = 256;
 /// Time between two pictures, milliseconds.
-const PICTURE_MS: u32 = 80;
+const PICTURE_MS: u32 = 100;
 /// Pictures between two looks at the page's colour.
-const COLOUR_EVERY: u32 = 12;
+const COLOUR_EVERY: u32 = 10;
 
 /// The canvas, and while something plays the loop that draws on it.
 #[component]
@@ -115,7 +115,7 @@ impl Picture {
         self.context.clear_rect(0.0, 0.0, side, side);
         self.context.begin_path();
         for (bar, height) in self.heights.iter_mut().enumerate() {
-            *height = (f64::from(loudest(&self.bands, bar)) / 255.0).powi(2).max(*height * 0.75);
+            *height = (f64::from(loudest(&self.bands, bar)) / 255.0).powi(2).max(*height * 0.7);
             let angle = PI * (bar as f64 + 0.5) / BARS as f64;
             let (sin, cos) = angle.sin_cos();
             let far = edge + room * *height;
