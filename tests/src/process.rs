@@ -292,6 +292,23 @@ pub fn children(parent: u32) -> Result<BTreeSet<u32>> {
     Ok(found)
 }
 
+/// Clock ticks in a second, as Linux counts time in `/proc` on every machine of today.
+const TICKS_PER_S: f64 = 100.0;
+
+/// Processor time that a process took so far, in its own code and in the kernel's on its behalf, seconds.
+///
+/// # Errors
+///
+/// When it is gone, or there are no such accounts, as on systems without `/proc`.
+pub fn cpu_s(process: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The second field is a name in brackets, which may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/…/stat")?;
+    let field = |at: usize| fields.split_whitespace().nth(at)?.parse::<f64>().ok();
+    let ticks = field(11).zip(field(12)).map(|(user, system)| user + system);
+    Ok(ticks.context("no times in /proc/…/stat")? / TICKS_PER_S)
+}
+
 /// What a process wrote, line by line as it comes.
 #[derive(Debug)]
 struct Output {

@@ -9,8 +9,8 @@ use super::assets;
 
 /// What stands in every response that does not say otherwise.
 ///
-/// The microphone is for calibration, and the page asks for it there alone. The page is isolated (opener and embedder policy), which gives it clock readings of 5 µs instead of
-/// 100 µs on secure pages.
+/// The microphone is for calibration, and the page asks for it there alone. The page is isolated (opener and embedder
+/// policy), which gives it clock readings of 5 µs instead of 100 µs on secure pages.
 const ALWAYS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),

@@ -26,7 +26,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{interval, timeout};
 
 pub use self::recording::{Piece, Recording};
-use crate::process::children;
+use crate::process::{children, cpu_s};
 
 /// Longest wait for chromedriver to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -255,26 +255,20 @@ impl Browser {
         Ok([value("TaskDuration")?, value("ScriptDuration")?])
     }
 
-    /// Time of a core that all processes of this Chromium took so far, seconds: its ticks are of 10 ms.
+    /// Time of a core that all processes of this Chromium and its driver took so far, seconds: in ticks of 10 ms.
     ///
     /// # Errors
     ///
     /// On a system without `/proc`.
     pub fn all_busy_s(&self) -> Result<f64> {
-        // Its helpers are in sessions of their own, but all of them name its profile or were started by one that does.
         let first = self.chromedriver.0.id().context("chromedriver is gone")?;
         let mut family = BTreeSet::from([first]);
         let mut next = vec![first];
         while let Some(parent) = next.pop() {
             next.extend(children(parent)?.into_iter().filter(|child| family.insert(*child)));
         }
-        let ticks = family.into_iter().filter_map(|id| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-            // After the name, which may hold anything but ends at the last bracket.
-            let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
-            Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)
-        });
-        Ok(f64::from(ticks.sum::<u32>()) / 100.0)
+        // One that has just ended is none.
+        Ok(family.into_iter().filter_map(|id| cpu_s(id).ok()).sum())
     }
 
     /// Has the system around the page say that less motion is wanted, or not.

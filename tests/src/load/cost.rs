@@ -4,8 +4,7 @@ use std::fs::{read_dir, read_to_string};
 
 use anyhow::{Context, Result};
 
-/// Clock ticks in a second, as Linux counts time in `/proc` on every machine of today.
-const TICKS_PER_S: f64 = 100.0;
+use crate::process::cpu_s;
 
 /// What a process has taken.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +26,13 @@ impl Cost {
         // The second field is a name in brackets, which may hold anything.
         let (_, fields) = stat.rsplit_once(')').context("/proc/…/stat")?;
         let field = |at: usize| fields.split_whitespace().nth(at)?.parse::<f64>().ok();
-        let ticks = field(11).zip(field(12)).map(|(user, system)| user + system);
         let pages = field(21).context("no resident pages in /proc/…/stat")?;
         let page_bytes = rustix::param::page_size() as f64;
         let sockets = read_to_string("/proc/net/sockstat")?;
         let tcp = sockets.lines().find(|line| line.starts_with("TCP:")).context("no TCP")?;
         let socket_pages = tcp.rsplit(' ').next().and_then(|pages| pages.parse::<f64>().ok());
         Ok(Self {
-            cpu_s: ticks.context("no times in /proc/…/stat")? / TICKS_PER_S,
+            cpu_s: cpu_s(process)?,
             resident_bytes: pages * page_bytes,
             sockets_bytes: socket_pages.context("no memory in /proc/net/sockstat")? * page_bytes,
             descriptors: read_dir(format!("/proc/{process}/fd"))?.count(),
