@@ -264,6 +264,8 @@ fn nextest(job: &Job<'_>) -> Result<Command> {
         bail!("{} is missing: run `cargo xtask build`", server.display());
     }
     command.env("PARTYLINE_SERVER", server);
+    // An error says what went wrong; a hundred frames of a runtime below it hide that.
+    command.env("RUST_LIB_BACKTRACE", "0");
     Ok(command)
 }
 

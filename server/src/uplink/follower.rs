@@ -488,7 +488,8 @@ impl Follower {
         let is_news = !stage.group.is_left();
         drop(stage);
         self.elsewhere = 0;
-        self.reporter.handle_roll(Roll::default(), hub);
+        self.reporter.disconnect();
+        self.reporter.handle_roll((Roll::default(), 0), hub);
         if let Some(last) = last.filter(|_| self.shown.is_some() && is_news) {
             tracing::warn!("the origin is away: what is here is played, then listeners wait");
             hub.update(|group| group.leave(last));
@@ -622,7 +623,7 @@ mod tests {
             group_id: "g".to_owned(),
             program: Program::default(),
         };
-        let (version, state, players) = (wire::VERSION, Some(state), Roll::default());
+        let (version, state, players) = (wire::VERSION, Some(state), (Roll::default(), 0));
         Answer { version, elsewhere: 7, head: 5, instance, state, players }
     }
 

@@ -101,8 +101,8 @@ impl Registry {
         }
     }
 
-    /// The players of all others, for the edge `id`: those of the origin are `here`.
-    pub(crate) fn answer(&mut self, now: ServerTime, id: &str, here: &Players) -> Roll {
+    /// The players of all others, for the edge `id`, and after how many calls: those of the origin are `here`.
+    pub(crate) fn answer(&mut self, now: ServerTime, id: &str, here: &Players) -> (Roll, u64) {
         let unknown = Entry::default();
         let own = self.edges.get(id).unwrap_or(&unknown);
         let others = || self.edges.iter().filter(|(other, _)| *other != id);
@@ -124,7 +124,7 @@ impl Registry {
         if let Some(own) = self.edges.get_mut(id).filter(|_| with_list) {
             own.answered_at = Some(now);
         }
-        roll
+        (roll, self.calls)
     }
 
     /// The players of all edges, for the origin itself, where somebody looks or not.
@@ -196,11 +196,15 @@ impl Reporter {
         (players.roll(with_list), self.calls)
     }
 
-    /// The origin has told of the players of others.
-    pub(crate) fn handle_roll(&mut self, roll: Roll, hub: &Hub) {
+    /// The origin has told of the players of others, after so many calls.
+    pub(crate) fn handle_roll(&mut self, (roll, calls): (Roll, u64), hub: &Hub) {
         self.is_looked_at = roll.looks;
         if !roll.looks {
             self.listed_at = None;
+        }
+        if calls < self.calls {
+            // On its way for longer than the last call, which these have done by now.
+            return;
         }
         let roll = checked(roll);
         hub.update_players(|players| ((), players.hear(roll)));
@@ -251,20 +255,20 @@ mod tests {
         assert_eq!((here.volume(), here.list().len(), here.is_watched()), (Some(30), 1, false));
         // Somebody looks at the second edge.
         two.watch(true);
-        two.hear(registry.answer(at(0), "two", &here));
+        two.hear(registry.answer(at(0), "two", &here).0);
         assert_eq!((two.volume(), two.is_partial()), (Some(30), true));
         registry.tell(at(100), "two", (two.roll(true), 0));
-        let told = registry.answer(at(100), "one", &here);
+        let (told, _) = registry.answer(at(100), "one", &here);
         assert!(told.looks && told.list.is_none());
         registry.tell(at(200), "one", (one.roll(told.looks), 0));
-        two.hear(registry.answer(at(200), "two", &here));
+        two.hear(registry.answer(at(200), "two", &here).0);
         assert!(!two.is_partial());
         assert_eq!(volumes(&two), named(&[("a", 20), ("b", 30), ("c", 60), ("o", 10)]));
         // The next one comes later, and this one stays until then.
-        let soon = registry.answer(at(300), "two", &here);
+        let (soon, _) = registry.answer(at(300), "two", &here);
         assert_eq!((soon.list.is_none(), two.hear(soon)), (true, false));
         assert_eq!(volumes(&two).len(), 4);
-        assert!(registry.answer(at(700), "two", &here).list.is_some());
+        assert!(registry.answer(at(700), "two", &here).0.list.is_some());
         here.hear(registry.elsewhere(false));
         assert!(here.is_watched() && volumes(&here).len() == 4);
         registry.leave("two");
@@ -336,11 +340,34 @@ mod tests {
         let lists =
             |reporter: &mut Reporter, millis| reporter.report(host(millis), &here).0.list.is_some();
         assert!(!lists(&mut reporter, 0));
-        reporter.handle_roll(Roll { looks: true, ..Roll::default() }, &hub);
+        reporter.handle_roll((Roll { looks: true, ..Roll::default() }, 0), &hub);
         assert!(reporter.owes_list() && lists(&mut reporter, 100) && !reporter.owes_list());
         assert!(!lists(&mut reporter, 400) && lists(&mut reporter, 600));
         assert!(hub.stage().players.is_watched());
-        reporter.handle_roll(Roll::default(), &hub);
+        reporter.handle_roll((Roll::default(), 0), &hub);
         assert!(!lists(&mut reporter, 5_000) && !hub.stage().players.is_watched());
+    }
+
+    #[test]
+    fn what_was_so_before_a_call_is_not_heard_after_it() {
+        let hub = Hub::new(
+            crate::session::Identity::default(),
+            crate::group::Group::new(String::new(), String::new()),
+        );
+        let (mut registry, mut reporter) = (Registry::default(), Reporter::default());
+        let call = Call::PlayerVolume("o".to_owned(), 5);
+        let volume = || hub.stage().players.volume();
+        let before = registry.answer(at(0), "one", &players(&[("o", 50)]));
+        reporter.handle_roll(before.clone(), &hub);
+        let number = registry.call(at(10), &call);
+        reporter.handle_call(&CallMessage { instance: 1, number, call }, &hub);
+        let after = registry.answer(at(20), "one", &players(&[("o", 5)]));
+        reporter.handle_roll(after, &hub);
+        reporter.handle_roll(before.clone(), &hub);
+        assert_eq!(volume(), Some(5));
+        // Another origin begins to count anew.
+        reporter.disconnect();
+        reporter.handle_roll(before, &hub);
+        assert_eq!(volume(), Some(50));
     }
 }

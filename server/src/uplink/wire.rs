@@ -80,8 +80,8 @@ pub(crate) struct Answer {
     pub(crate) version: u32,
     /// Clients with an active player that are not the edge's.
     pub(crate) elsewhere: u32,
-    /// Players that are not the edge's.
-    pub(crate) players: Roll,
+    /// Players that are not the edge's, and after how many calls it was so.
+    pub(crate) players: (Roll, u64),
     /// Number of the next chunk to be made.
     pub(crate) head: u64,
     /// Which origin this is: another one after a restart.

@@ -55,6 +55,7 @@ struct Shared {
 /// What the loop is to answer.
 enum Question {
     Report(Query),
+    Asked(Command),
     Gone(String),
 }
 
@@ -82,14 +83,6 @@ impl Shared {
         self.venue.metrics.edges.set(i64::try_from(edges).unwrap_or(i64::MAX));
         self.venue.demand.set_elsewhere(usize::try_from(listeners).unwrap_or(usize::MAX));
     }
-
-    /// Brings what is known here of the players of edges up to date.
-    fn gather_players(&self) {
-        let hub = &self.venue.hub;
-        let looks = hub.stage().players.looks();
-        let roll = self.origin().players(looks);
-        hub.update_players(|players| ((), players.hear(roll)));
-    }
 }
 
 impl Origin {
@@ -100,7 +93,7 @@ impl Origin {
         let shared = Arc::new(Shared { venue, origin });
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let time = declare_time(&session, meeting, &shared).await?;
-        let commands = declare_commands(&session, meeting, &shared).await?;
+        let commands = declare_commands(&session, meeting, ask.clone()).await?;
         let mut queryables = vec![declare_report(&session, meeting, ask.clone()).await?];
         let mut lanes = Vec::new();
         let fetches = start_fetching(&shared)?;
@@ -177,7 +170,7 @@ impl Origin {
                 _ = look.tick() => {
                     self.shared.origin().handle_timeout(self.shared.venue.clock.now());
                     self.shared.count();
-                    self.shared.gather_players();
+                    self.gather_players();
                     self.push_figures();
                 }
             }
@@ -188,11 +181,42 @@ impl Origin {
     fn answer(&self, question: Question) {
         match question {
             Question::Report(query) => self.answer_report(&query),
+            Question::Asked(command) => self.obey(&command),
             Question::Gone(id) => {
                 self.shared.origin().handle_gone(&id);
                 self.shared.count();
             }
         }
+    }
+
+    /// Does what somebody asks for at an edge.
+    fn obey(&self, command: &Command) {
+        let Venue { hub, control, demand, clock, .. } = &self.shared.venue;
+        let done = if let Command::Source(request) = command {
+            let asked = control.ask(*request, &hub.stage().group.view(clock.now()));
+            asked.map(|()| demand.poke())
+        } else {
+            // The edge has shown what it was told before, and that is here as well.
+            self.gather_players();
+            hub.update_players(|players| {
+                let done = control::set_players(players, command);
+                let is_news = done.is_ok();
+                (done, is_news)
+            })
+        };
+        if let Err(denied) = done {
+            tracing::debug!(%denied, "asked at an edge");
+        }
+    }
+
+    /// Brings what is known here of the players of edges up to date.
+    fn gather_players(&self) {
+        self.push_calls();
+        let hub = &self.shared.venue.hub;
+        let looks = hub.stage().players.looks();
+        let roll = self.shared.origin().players(looks);
+        // What was called meanwhile is not in it: the next one has it.
+        hub.update_players(|players| ((), !players.has_calls() && players.hear(roll)));
     }
 
     fn answer_report(&self, query: &Query) {
@@ -208,6 +232,7 @@ impl Origin {
                 return;
             }
         };
+        self.push_calls();
         let Venue { hub, demand, clock, .. } = &self.shared.venue;
         let answer = {
             let stage = hub.stage();
@@ -334,25 +359,14 @@ async fn declare_time(
 async fn declare_commands(
     session: &Session,
     meeting: &Meeting,
-    shared: &Arc<Shared>,
+    ask: mpsc::Sender<Question>,
 ) -> Result<Subscriber<()>, UplinkError> {
-    let shared = Arc::clone(shared);
     let callback = move |sample: Sample| {
-        let Ok(command) = wire::decode::<Command>(&sample.payload().to_bytes()) else { return };
-        let Venue { hub, control, demand, clock, .. } = &shared.venue;
-        let done = match command {
-            Command::Source(request) => {
-                let asked = control.ask(request, &hub.stage().group.view(clock.now()));
-                asked.map(|()| demand.poke())
-            }
-            command => hub.update_players(|players| {
-                let done = control::set_players(players, &command);
-                let is_news = done.is_ok();
-                (done, is_news)
-            }),
-        };
-        if let Err(denied) = done {
-            tracing::debug!(%denied, "asked at an edge");
+        let Ok(command) = wire::decode(&sample.payload().to_bytes()) else { return };
+        if ask.try_send(Question::Asked(command)).is_err() {
+            tracing::warn!(
+                "too much is asked at once: what somebody asked for at an edge is not done"
+            );
         }
     };
     let subscriber = session.declare_subscriber(meeting.key("command/*")).callback(callback);
