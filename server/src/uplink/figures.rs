@@ -21,6 +21,13 @@ const AHEAD: ServerSpan = ServerSpan::from_secs(2);
 /// Most moments of a sheet, so that what is urgent does not wait long behind one: the levels of two chunks.
 const MOMENTS_MAX: usize = 10;
 
+/// Most sheets in each [`PACE`]: half as many bytes as Zenoh has room for on a link. The two seconds that an origin has at
+/// once are more, and of a burst what finds no room is lost.
+const SHEETS_MAX: usize = 2;
+
+/// See [`SHEETS_MAX`]. Where chunks come ten times a second, sheets come four times as fast as they are heard.
+const PACE: ServerSpan = ServerSpan::from_millis(50);
+
 /// Longest sheet, in bytes.
 pub(crate) const SHEET_BYTES_MAX: usize = MOMENTS_MAX * (MOMENT_BYTES + SPECTRUM_BYTES);
 
@@ -125,6 +132,8 @@ pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Moment>> {
 #[derive(Debug, Default)]
 pub(crate) struct Projector {
     place: u64,
+    /// When a [`PACE`] began, and the sheets since.
+    pace: Option<(ServerTime, usize)>,
 }
 
 impl Projector {
@@ -135,12 +144,18 @@ impl Projector {
 
     /// The moments of the next sheet at `now`, none if there are none to be sent yet.
     pub(crate) fn next(&mut self, now: ServerTime, stage: &Stage) -> Vec<Arc<Moment>> {
+        let (since, sheets) =
+            self.pace.filter(|&(since, _)| now - since < PACE).unwrap_or((now, 0));
+        if sheets >= SHEETS_MAX {
+            return Vec::new();
+        }
         self.place = self.place.max(stage.reel.first_after(now));
         let due = (self.place..)
             .map_while(|place| stage.reel.get(place))
             .take_while(|moment| moment.at <= now + AHEAD);
         let moments: Vec<_> = due.take(MOMENTS_MAX).cloned().collect();
         self.place += moments.len() as u64;
+        self.pace = Some((since, sheets + usize::from(!moments.is_empty())));
         moments
     }
 }
@@ -236,9 +251,10 @@ mod tests {
         let stage = stage(20, 5_000);
         let (mut projector, mut sent) = (Projector::default(), Vec::new());
         for millis in (0..4_000).step_by(100) {
-            loop {
-                let sheet = projector.next(at(millis), &stage);
+            for count in 0.. {
+                let sheet = projector.next(at(millis + count), &stage);
                 let Some(last) = sheet.last() else { break };
+                assert!(count < SHEETS_MAX as i64, "a burst");
                 assert!(last.at <= at(millis + 2_000) && sheet[0].at > at(millis));
                 sent.extend(sheet.iter().map(|moment| moment.at));
             }
