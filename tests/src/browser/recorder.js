@@ -8,17 +8,20 @@
   addEventListener('click', (event) => (recorder.clicked = event.timeStamp), true);
 
   const PROCESSOR = `registerProcessor('test-recorder', class extends AudioWorkletProcessor {
-    constructor() { super(); this.start(); }
+    constructor() { super(); this.next = 0; this.start(); }
     start() { this.left = []; this.right = []; }
+    flush() {
+      if (this.left.length > 0) this.port.postMessage([this.frame, this.left, this.right]);
+      this.start();
+    }
     process([input]) {
-      // Not in the constructor: the count may stand elsewhere there than at the first call.
-      if (this.left.length === 0) this.frame = currentFrame;
+      // The count can stand still for some calls and then catch up (Chromium 442866743): calls are right meanwhile.
+      const frame = Math.max(currentFrame, this.next);
+      if (frame > this.next || this.left.length === 16) this.flush();
+      if (this.left.length === 0) this.frame = frame;
+      this.next = frame + 128;
       this.left.push(input[0] ? input[0].slice() : new Float32Array(128));
       this.right.push(input[1] ? input[1].slice() : this.left.at(-1));
-      if (this.left.length === 16) {
-        this.port.postMessage([this.frame, this.left, this.right]);
-        this.start();
-      }
       return true;
     }
   })`;
