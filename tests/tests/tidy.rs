@@ -37,7 +37,7 @@ const BROWSER_CRATES: [&str; 5] =
     ["gloo-timers", "js-sys", "wasm-bindgen", "wasm-bindgen-futures", "web-sys"];
 
 /// Folders and files that are handed time and input, and do nothing by themselves.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "protocol/src",
     "player-wasm/src",
     "server/src/session",
@@ -45,6 +45,7 @@ const PURE: [&str; 13] = [
     "server/src/fanout/outbox.rs",
     "server/src/uplink/figures.rs",
     "server/src/uplink/follower.rs",
+    "server/src/uplink/lanes.rs",
     "server/src/uplink/origin.rs",
     "server/src/uplink/pictures.rs",
     "server/src/uplink/players.rs",

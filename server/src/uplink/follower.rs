@@ -13,9 +13,10 @@ use protocol::time::{ClientClock, ClientSpan, ClientTime, ServerClock, ServerTim
 use protocol::time_filter::ClockMapping;
 
 use super::figures::{Screening, Sheet};
+use super::lanes::{Formats, Lanes};
 use super::pictures::Pictures;
 use super::players::{LIST_EVERY, Reporter};
-use super::reassembly::{Raw, Reassembly};
+use super::reassembly::Raw;
 use super::wire::{self, Answer, CallMessage, Fetch, PictureRequest, Report, State, TimeReply};
 use crate::fanout::hub::Hub;
 use crate::group::Group;
@@ -39,9 +40,6 @@ const CLOCK_ERROR_US: f64 = 100.0;
 
 /// What is good enough after this: a bad network does not get better by waiting.
 const CLOCK_PATIENCE: ClientSpan = ClientSpan::from_millis(1_500);
-
-/// A format that nobody wants any more is followed for so long: who changes back has it at once.
-const LINGER: ClientSpan = ClientSpan::from_secs(10);
 
 /// Longest pause between bursts of questions for the time: an edge's error is that of all its listeners.
 const ASK_EVERY: ClientSpan = ClientSpan::from_secs(1);
@@ -87,8 +85,8 @@ pub(crate) struct Fetched {
 pub(crate) struct Wanted {
     /// How many there are.
     pub(crate) listeners: u32,
-    /// Whether somebody wants chunks in a format, by its discriminant.
-    pub(crate) formats: [bool; WireFormat::ALL.len()],
+    /// In which formats somebody wants chunks.
+    pub(crate) formats: Formats,
     /// Whether somebody wants figures of the sound.
     pub(crate) figures: bool,
     /// Whether somebody looks at the list of players.
@@ -118,7 +116,7 @@ pub(crate) struct Follower {
     head: Option<(u64, u64)>,
     /// Listeners that are not this edge's.
     elsewhere: u32,
-    lanes: [Lane; WireFormat::ALL.len()],
+    lanes: Lanes,
     pictures: Pictures,
     screening: Screening,
     reporter: Reporter,
@@ -130,15 +128,6 @@ pub(crate) struct Follower {
     /// That there are two origins was said.
     is_contested: bool,
     outputs: VecDeque<Output>,
-}
-
-/// One format.
-#[derive(Debug, Default)]
-struct Lane {
-    reassembly: Reassembly,
-    is_followed: bool,
-    /// Since when nobody wants it.
-    unwanted_since: Option<ClientTime>,
 }
 
 impl Follower {
@@ -159,7 +148,7 @@ impl Follower {
             astray_since: None,
             head: None,
             elsewhere: 0,
-            lanes: Default::default(),
+            lanes: Lanes::default(),
             pictures: Pictures::default(),
             screening: Screening::default(),
             reporter: Reporter::default(),
@@ -181,12 +170,8 @@ impl Follower {
         self.pictures.disconnect();
         self.reporter.disconnect();
         self.outputs.extend(self.wanted.figures.then_some(Output::Figures(true)));
-        for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
-            lane.reassembly.disconnect();
-            if lane.is_followed {
-                self.outputs.push_back(Output::Subscribe(format, true));
-            }
-        }
+        let followed = self.lanes.disconnect();
+        self.outputs.extend(followed.map(|format| Output::Subscribe(format, true)));
     }
 
     /// What listeners want has changed, or not.
@@ -195,19 +180,8 @@ impl Follower {
         if wanted.figures != before.figures && self.connected.is_some() {
             self.outputs.push_back(Output::Figures(wanted.figures));
         }
-        for ((format, lane), wants) in
-            WireFormat::ALL.into_iter().zip(&mut self.lanes).zip(wanted.formats)
-        {
-            if !wants {
-                lane.unwanted_since.get_or_insert(now);
-                continue;
-            }
-            lane.unwanted_since = None;
-            if !lane.is_followed {
-                *lane = Lane { is_followed: true, ..Lane::default() };
-                self.outputs.push_back(Output::Subscribe(format, true));
-            }
-        }
+        let followed = self.lanes.want(now, wanted.formats);
+        self.outputs.extend(followed.map(|format| Output::Subscribe(format, true)));
     }
 
     /// The origin has answered a report.
@@ -296,14 +270,14 @@ impl Follower {
         }
         self.heard_at = now;
         self.note_head(raw.header.instance, raw.header.number.saturating_add(1));
-        self.lanes[raw.format as usize].reassembly.push(raw);
+        self.lanes.push(raw);
         self.publish(now, hub);
     }
 
     /// All chunks of an answer to a fetch have come.
     pub(crate) fn handle_fetched(&mut self, now: ClientTime, fetched: Fetched, hub: &Hub) {
         let head = self.known_head();
-        self.lanes[fetched.format as usize].reassembly.answered(&fetched.fetch, head);
+        self.lanes.answered(fetched.format, &fetched.fetch, head);
         self.publish(now, hub);
     }
 
@@ -413,13 +387,9 @@ impl Follower {
             return ClientTime::from_micros(i64::MAX);
         }
         let reported = self.reported.map_or(self.heard_at, |last| self.report_at(last));
-        let lanes = self.lanes.iter().filter(|lane| lane.is_followed);
-        let linger = lanes.clone().filter_map(|lane| Some(lane.unwanted_since? + LINGER));
-        let fetch = lanes.filter_map(|lane| lane.reassembly.deadline());
         [self.sync.deadline(), reported, self.heard_at + AWAY_AFTER]
             .into_iter()
-            .chain(linger)
-            .chain(fetch)
+            .chain(self.lanes.deadline())
             .chain(self.pictures.deadline())
             .fold(ClientTime::from_micros(i64::MAX), ClientTime::min)
     }
@@ -454,7 +424,7 @@ impl Follower {
             let program = stage.group.program().clone();
             drop(stage);
             begin(hub, identity, id, program);
-            self.lanes.iter_mut().for_each(|lane| lane.reassembly = Reassembly::default());
+            self.lanes.begin_anew();
         }
     }
 
@@ -471,7 +441,7 @@ impl Follower {
         let identity =
             Identity { server_id: state.server_id, name: state.name, rules: state.rules };
         begin(hub, identity, state.group_id, state.program);
-        self.lanes.iter_mut().for_each(|lane| lane.reassembly = Reassembly::default());
+        self.lanes.begin_anew();
     }
 
     /// The origin is away. What is here is played, and then everybody waits.
@@ -521,37 +491,14 @@ impl Follower {
     }
 
     fn linger(&mut self, now: ClientTime) {
-        for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
-            let is_over = lane.unwanted_since.is_some_and(|since| now >= since + LINGER);
-            if lane.is_followed && is_over {
-                *lane = Lane::default();
-                self.outputs.push_back(Output::Subscribe(format, false));
-            }
-        }
+        let left = self.lanes.linger(now);
+        self.outputs.extend(left.map(|format| Output::Subscribe(format, false)));
     }
 
     /// Publishes the chunks that are next.
     fn publish(&mut self, now: ClientTime, hub: &Hub) {
         let (Some(course), Some(_)) = (&self.course, &self.shown) else { return };
-        let party_now = course.at(now);
-        let mut wrong = None;
-        for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
-            while let Some(raw) = lane.reassembly.pop(party_now) {
-                // Its cut may overtake the state that tells of it; what was made before is void.
-                if !hub.follow_cuts(raw.header.cuts, party_now) {
-                    continue;
-                }
-                match wire::chunk(format, &raw.header, &raw.message) {
-                    Ok(chunk) => hub.publish_made(format, chunk, party_now),
-                    Err(error) => wrong = Some(error),
-                }
-            }
-            let lost = lane.reassembly.take_lost();
-            if lost > 0 {
-                tracing::debug!(lost, ?format, "chunks did not come");
-            }
-        }
-        if let Some(error) = wrong {
+        if let Err(error) = self.lanes.publish(course.at(now), hub) {
             self.warn(&error.to_string());
         }
     }
@@ -567,13 +514,8 @@ impl Follower {
     fn fetch(&mut self, now: ClientTime) {
         let (Some(course), Some(_)) = (&self.course, &self.shown) else { return };
         let (party_now, head) = (course.at(now), self.known_head());
-        for (format, lane) in WireFormat::ALL.into_iter().zip(&mut self.lanes) {
-            if lane.is_followed
-                && let Some(fetch) = lane.reassembly.fetch(now, party_now, head)
-            {
-                self.outputs.push_back(Output::Fetch(format, fetch));
-            }
-        }
+        let fetches = self.lanes.fetches(now, party_now, head);
+        self.outputs.extend(fetches.map(|(format, fetch)| Output::Fetch(format, fetch)));
     }
 }
 

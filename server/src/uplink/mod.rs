@@ -11,6 +11,7 @@
 //! | `figures` | figures of the sound on their way to edges | pure |
 //! | `pictures` | which pictures an edge asks for | pure |
 //! | `players` | the players of all processes | pure |
+//! | `lanes` | an edge's chunks: which formats, for how long, what is published | pure |
 //! | `reassembly` | chunks in order, holes asked for again | pure |
 //! | `endpoint` | addresses, and which of them are safe | names |
 //! | `transport` | the above over Zenoh | sockets, threads, clock |
@@ -33,6 +34,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod figures;
 pub(crate) mod follower;
+pub(crate) mod lanes;
 pub(crate) mod origin;
 pub(crate) mod pictures;
 pub(crate) mod players;
