@@ -58,6 +58,7 @@ const MIN_BUFFER_MS: u32 = 250;
 /// What a server may ask of this player.
 const COMMANDS: [PlayerCommandName; 3] =
     [PlayerCommandName::Volume, PlayerCommandName::Mute, PlayerCommandName::SetStaticDelay];
+
 /// Sans-IO player of one party. `now` is always a fresh reading of the client's clock, or the arrival time
 /// of the message that is handed in.
 #[derive(Debug)]

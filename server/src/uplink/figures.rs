@@ -21,11 +21,11 @@ const AHEAD: ServerSpan = ServerSpan::from_secs(2);
 /// Most moments of a sheet, so that what is urgent does not wait long behind one: the levels of two chunks.
 const MOMENTS_MAX: usize = 10;
 
-/// Most sheets in each [`PACE`]: half as many bytes as Zenoh has room for on a link. The two seconds that an origin has at
-/// once are more, and of a burst what finds no room is lost.
+/// Most sheets in each [`PACE`]: they fit into one of Zenoh's batches, which has 64 KiB. The two seconds that an origin has
+/// at once are several, and of a burst what finds no room on its link is lost.
 const SHEETS_MAX: usize = 2;
 
-/// See [`SHEETS_MAX`]. Where chunks come ten times a second, sheets come four times as fast as they are heard.
+/// See [`SHEETS_MAX`]. Sheets are asked for with each chunk, ten times a second: up to 200 moments, when some 60 are heard.
 const PACE: ServerSpan = ServerSpan::from_millis(50);
 
 /// Longest sheet, in bytes.

@@ -171,7 +171,7 @@ impl Follower {
         self.reporter.disconnect();
         self.outputs.extend(self.wanted.figures.then_some(Output::Figures(true)));
         let followed = self.lanes.disconnect();
-        self.outputs.extend(followed.map(|format| Output::Subscribe(format, true)));
+        self.outputs.extend(followed.into_iter().map(|format| Output::Subscribe(format, true)));
     }
 
     /// What listeners want has changed, or not.
@@ -181,7 +181,7 @@ impl Follower {
             self.outputs.push_back(Output::Figures(wanted.figures));
         }
         let followed = self.lanes.want(now, wanted.formats);
-        self.outputs.extend(followed.map(|format| Output::Subscribe(format, true)));
+        self.outputs.extend(followed.into_iter().map(|format| Output::Subscribe(format, true)));
     }
 
     /// The origin has answered a report.
@@ -492,7 +492,7 @@ impl Follower {
 
     fn linger(&mut self, now: ClientTime) {
         let left = self.lanes.linger(now);
-        self.outputs.extend(left.map(|format| Output::Subscribe(format, false)));
+        self.outputs.extend(left.into_iter().map(|format| Output::Subscribe(format, false)));
     }
 
     /// Publishes the chunks that are next.
@@ -515,7 +515,8 @@ impl Follower {
         let (Some(course), Some(_)) = (&self.course, &self.shown) else { return };
         let (party_now, head) = (course.at(now), self.known_head());
         let fetches = self.lanes.fetches(now, party_now, head);
-        self.outputs.extend(fetches.map(|(format, fetch)| Output::Fetch(format, fetch)));
+        self.outputs
+            .extend(fetches.into_iter().map(|(format, fetch)| Output::Fetch(format, fetch)));
     }
 }
 

@@ -29,13 +29,9 @@ struct Lane {
 
 impl Lanes {
     /// These are wanted from `now` on. Returns those to follow that were not followed.
-    pub(super) fn want(
-        &mut self,
-        now: ClientTime,
-        formats: Formats,
-    ) -> impl Iterator<Item = WireFormat> {
+    pub(super) fn want(&mut self, now: ClientTime, formats: Formats) -> Vec<WireFormat> {
         let wanted = self.iter_mut().zip(formats);
-        wanted.filter_map(move |((format, lane), is_wanted)| {
+        let followed = wanted.filter_map(|((format, lane), is_wanted)| {
             if !is_wanted {
                 lane.unwanted_since.get_or_insert(now);
                 return None;
@@ -46,26 +42,29 @@ impl Lanes {
             }
             *lane = Lane { is_followed: true, ..Lane::default() };
             Some(format)
-        })
+        });
+        followed.collect()
     }
 
     /// Returns those that nobody has wanted for long enough at `now`: they are followed no more.
-    pub(super) fn linger(&mut self, now: ClientTime) -> impl Iterator<Item = WireFormat> {
-        self.iter_mut().filter_map(move |(format, lane)| {
+    pub(super) fn linger(&mut self, now: ClientTime) -> Vec<WireFormat> {
+        let left = self.iter_mut().filter_map(|(format, lane)| {
             let is_over = lane.unwanted_since.is_some_and(|since| now >= since + LINGER);
             (lane.is_followed && is_over).then(|| {
                 *lane = Lane::default();
                 format
             })
-        })
+        });
+        left.collect()
     }
 
     /// There is another connection. Returns those that are followed over it as well.
-    pub(super) fn disconnect(&mut self) -> impl Iterator<Item = WireFormat> {
-        self.iter_mut().filter_map(|(format, lane)| {
+    pub(super) fn disconnect(&mut self) -> Vec<WireFormat> {
+        let followed = self.iter_mut().filter_map(|(format, lane)| {
             lane.reassembly.disconnect();
             lane.is_followed.then_some(format)
-        })
+        });
+        followed.collect()
     }
 
     /// Another party, or another clock: whatever is here means nothing any more.
@@ -116,11 +115,12 @@ impl Lanes {
         now: ClientTime,
         party_now: ServerTime,
         head: u64,
-    ) -> impl Iterator<Item = (WireFormat, Fetch)> {
+    ) -> Vec<(WireFormat, Fetch)> {
         let followed = self.iter_mut().filter(|(_, lane)| lane.is_followed);
-        followed.filter_map(move |(format, lane)| {
+        let fetches = followed.filter_map(|(format, lane)| {
             Some((format, lane.reassembly.fetch(now, party_now, head)?))
-        })
+        });
+        fetches.collect()
     }
 
     /// When there is something to do at the latest.

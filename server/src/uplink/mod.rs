@@ -28,7 +28,8 @@
 //! - **Pictures** are asked for by their names, which the state has. An edge draws none: what it gets is what the origin drew,
 //!   and its name and colours follow from its bytes.
 //! - **Players** are told of in reports and answers: how loud those of an edge are, and of all others; their lists while
-//!   somebody looks. What is asked of them goes to the origin as a command, and from there to all as a call.
+//!   somebody looks. What is asked of them goes to the origin as a command, and from there to all as a call. Reports and
+//!   answers say after how many calls they are true: what was so before a call is not heard after it.
 //! - The **clock** is asked as a player asks it.
 
 pub(crate) mod endpoint;

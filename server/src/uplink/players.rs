@@ -227,6 +227,13 @@ mod tests {
         ClientTime::from_micros(millis * 1_000)
     }
 
+    fn hub() -> Hub {
+        Hub::new(
+            crate::session::Identity::default(),
+            crate::group::Group::new(String::new(), String::new()),
+        )
+    }
+
     fn players(volumes: &[(&str, u8)]) -> Players {
         let mut players = Players::default();
         for &(id, volume) in volumes {
@@ -332,11 +339,7 @@ mod tests {
 
     #[test]
     fn an_edge_tells_its_list_while_somebody_looks() {
-        let hub = Hub::new(
-            crate::session::Identity::default(),
-            crate::group::Group::new(String::new(), String::new()),
-        );
-        let (mut reporter, here) = (Reporter::default(), players(&[("a", 20)]));
+        let (hub, mut reporter, here) = (hub(), Reporter::default(), players(&[("a", 20)]));
         let lists =
             |reporter: &mut Reporter, millis| reporter.report(host(millis), &here).0.list.is_some();
         assert!(!lists(&mut reporter, 0));
@@ -350,10 +353,7 @@ mod tests {
 
     #[test]
     fn what_was_so_before_a_call_is_not_heard_after_it() {
-        let hub = Hub::new(
-            crate::session::Identity::default(),
-            crate::group::Group::new(String::new(), String::new()),
-        );
+        let hub = hub();
         let (mut registry, mut reporter) = (Registry::default(), Reporter::default());
         let call = Call::PlayerVolume("o".to_owned(), 5);
         let volume = || hub.stage().players.volume();
