@@ -106,8 +106,8 @@ async fn main_thread_of_a_playing_page() -> Result<()> {
             figures.push(busy_percent(&browser).await?);
         }
     }
-    let [playing, playing_scripts, all] = lowest(&with);
-    let [still, _, all_still] = lowest(&without);
+    let [playing, playing_scripts, all] = medians(&with);
+    let [still, _, all_still] = medians(&without);
     let engine = playing_scripts - idle_scripts;
     println!(
         "main thread, percent of a core: idle {idle:.1}, playing {playing:.1}, of which the engine {engine:.1}; the \
@@ -124,10 +124,13 @@ async fn main_thread_of_a_playing_page() -> Result<()> {
     browser.quit().await
 }
 
-/// The lowest of each figure: whatever else goes on in a machine only adds to it.
-fn lowest(readings: &[[f64; 3]]) -> [f64; 3] {
-    let of = |i: usize| readings.iter().map(|reading| reading[i]).fold(f64::INFINITY, f64::min);
-    [of(0), of(1), of(2)]
+/// The median of each figure, of an odd number of readings.
+fn medians(readings: &[[f64; 3]]) -> [f64; 3] {
+    [0, 1, 2].map(|i| {
+        let mut figures: Vec<f64> = readings.iter().map(|reading| reading[i]).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    })
 }
 
 #[tokio::test]
